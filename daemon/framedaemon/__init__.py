@@ -1,0 +1,108 @@
+"""framedaemon: a still picture goes in, a smooth video comes out.
+
+Plugins import from here and from `framedaemon.testing` only; what stands in ``__all__`` stays.
+"""
+
+from __future__ import annotations
+
+from framedaemon.clip import BT709, Clip, ClipSpec, Colour, Frame, Rate, parse_rate
+from framedaemon.errors import (
+    DiskFull,
+    FramedaemonError,
+    JobRejected,
+    OutOfMemory,
+    PluginBroken,
+    SettingsError,
+    StageFailed,
+)
+from framedaemon.events import (
+    DiskWaited,
+    Event,
+    JobClaimed,
+    JobFailed,
+    JobPublished,
+    JobRetried,
+    JobStarted,
+    JobWaiting,
+    PluginMuted,
+)
+from framedaemon.hooks import HOOKS_VERSION, hookimpl
+from framedaemon.sources import Footage, Picture, Source, SourceKind
+from framedaemon.stages import (
+    CUT,
+    Cut,
+    Delivery,
+    Encode,
+    Encoder,
+    EncoderOptions,
+    Estimate,
+    Fill,
+    Filled,
+    Gap,
+    Generate,
+    Generator,
+    GeneratorOptions,
+    Interpolator,
+    InterpolatorOptions,
+    Machine,
+    Options,
+    Placement,
+    Scratch,
+    VideoSpec,
+)
+from framedaemon.task import StageTask
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BT709",
+    "CUT",
+    "HOOKS_VERSION",
+    "Clip",
+    "ClipSpec",
+    "Colour",
+    "Cut",
+    "Delivery",
+    "DiskFull",
+    "DiskWaited",
+    "Encode",
+    "Encoder",
+    "EncoderOptions",
+    "Estimate",
+    "Event",
+    "Fill",
+    "Filled",
+    "Footage",
+    "Frame",
+    "FramedaemonError",
+    "Gap",
+    "Generate",
+    "Generator",
+    "GeneratorOptions",
+    "Interpolator",
+    "InterpolatorOptions",
+    "JobClaimed",
+    "JobFailed",
+    "JobPublished",
+    "JobRejected",
+    "JobRetried",
+    "JobStarted",
+    "JobWaiting",
+    "Machine",
+    "Options",
+    "OutOfMemory",
+    "Picture",
+    "Placement",
+    "PluginBroken",
+    "PluginMuted",
+    "Rate",
+    "Scratch",
+    "SettingsError",
+    "Source",
+    "SourceKind",
+    "StageFailed",
+    "StageTask",
+    "VideoSpec",
+    "hookimpl",
+    "parse_rate",
+]

@@ -1,0 +1,114 @@
+"""What happens to jobs, told to plugins through `happened` and to the log.
+
+Names are past tense; facts are fields with units. An event is complete: who hears it needs to ask nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class JobClaimed:
+    """A picture was taken from input/ and stands in the ledger."""
+
+    job: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted:
+    """A worker began an attempt at a job."""
+
+    job: str
+    name: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobWaiting:
+    """A job cannot run yet; it goes on by itself."""
+
+    job: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRetried:
+    """An attempt failed in a way that another may not."""
+
+    job: str
+    name: str
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobPublished:
+    """A finished, checked video stands in output/."""
+
+    job: str
+    name: str
+    output: str
+    """Path of the video, relative to output/."""
+    frames: int
+    seconds: float
+    """From the attempt's start to the published video."""
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed:
+    """A job ended without a video; its picture stands in input/failed/ with the reason beside it."""
+
+    job: str
+    name: str
+    state: str
+    """``failed``, ``quarantined``, ``cancelled`` or ``vanished``."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PluginMuted:
+    """A plugin was set aside: it could not be loaded, or kept raising."""
+
+    plugin: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiskWaited:
+    """There is too little room; jobs wait."""
+
+    folder: str
+    free_bytes: int
+    needed_bytes: int
+
+
+Event: TypeAlias = (
+    JobClaimed | JobStarted | JobWaiting | JobRetried | JobPublished | JobFailed | PluginMuted | DiskWaited
+)
+
+ALL_EVENTS: tuple[type[Event], ...] = (
+    JobClaimed,
+    JobStarted,
+    JobWaiting,
+    JobRetried,
+    JobPublished,
+    JobFailed,
+    PluginMuted,
+    DiskWaited,
+)
+
+
+def event_name(event: Event) -> str:
+    """The event's name in the log: ``job_published`` for JobPublished."""
+    words = "".join(f"_{c.lower()}" if c.isupper() else c for c in type(event).__name__)
+    return words.lstrip("_")
+
+
+def event_facts(event: Event) -> dict[str, object]:
+    """The event's fields, for the log."""
+    return asdict(event)

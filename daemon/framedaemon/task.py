@@ -1,0 +1,25 @@
+"""One stage's part in a job, as plans and memory policies speak of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from framedaemon.stages import StageKind
+
+
+@dataclass(frozen=True, slots=True)
+class StageTask:
+    """A stage, and the shape of what it is to do."""
+
+    kind: StageKind
+    name: str
+    """The stage's name: ``camera``, ``flow``, ``ffmpeg``."""
+    width: int
+    height: int
+    frames: int
+    """Source frames: those it takes, or for a generator those it draws."""
+
+    @property
+    def shape(self) -> str:
+        """What the ledger remembers placements by: ``832x1216x161``."""
+        return f"{self.width}x{self.height}x{self.frames}"
