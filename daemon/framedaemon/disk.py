@@ -1,0 +1,83 @@
+"""The disk-space guard: a job starts only when there is room for it, and waits for room visibly otherwise.
+
+A job is admitted when, on every filesystem it writes to,
+
+    free - reserved >= max(temporary + video, 3 x video) + keep_free_bytes
+
+where ``reserved`` is what running jobs were admitted with. Three times the video covers an estimate that is wrong by
+half and the copy across filesystems while it is published.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+FreeBytes = Callable[[Path], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a job will write."""
+
+    temporary: int
+    """Bytes in its workspace besides the video."""
+    video: int
+    """Bytes of the finished video."""
+
+    @property
+    def admission(self) -> int:
+        """Bytes that must be free before it starts."""
+        return max(self.temporary + self.video, 3 * self.video)
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A filesystem without room for a job."""
+
+    folder: Path
+    free: int
+    """Bytes free and not reserved."""
+    needed: int
+    """Bytes that would have to be, ``keep_free_bytes`` included."""
+
+    def describe(self) -> str:
+        return (
+            f"{show_bytes(self.free)} are free in {self.folder}, {show_bytes(self.needed)} are needed; "
+            "the job goes on by itself when there is room"
+        )
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that this user may still write in ``folder``'s filesystem."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def shortage(
+    need: Need,
+    reserved: Mapping[str, Need],
+    folders: tuple[Path, ...],
+    keep_free_bytes: int,
+    free: FreeBytes = free_bytes,
+) -> Shortage | None:
+    """The first of ``folders`` whose filesystem has no room for ``need`` beside what is reserved, or None."""
+    taken = sum(other.admission for other in reserved.values())
+    for folder in folders:
+        available = free(folder) - taken
+        needed = need.admission + keep_free_bytes
+        if available < needed:
+            return Shortage(folder, available, needed)
+    return None
+
+
+def show_bytes(count: int) -> str:
+    """A size for people, in binary units: ``1.4 GiB``."""
+    size = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"

@@ -1,0 +1,55 @@
+"""What earlier jobs really took: from it come remaining times, corrected estimates and remembered placements."""
+
+from __future__ import annotations
+
+import sqlite3
+from statistics import median
+
+# Measures of a stage that are looked at, and kept.
+_RECENT = 20
+
+# An estimate is corrected by what earlier jobs used, within these bounds: one odd job must not stop the queue.
+_CORRECTION = (0.25, 4.0)
+
+
+class History:
+    """A part of the ledger's database."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def measure(self, stage: str, work: float, seconds: float, estimated: int, used: int, now: float) -> None:
+        """Keep what a stage took for ``work`` (megapixels of frames that came out of it).
+
+        ``estimated`` and ``used``: bytes on disk; 0 where the stage writes none.
+        """
+        self._db.execute("INSERT INTO measures VALUES (?, ?, ?, ?, ?, ?)", (stage, work, seconds, estimated, used, now))
+        self._db.execute(
+            "DELETE FROM measures WHERE stage = ? AND at < (SELECT min(at) FROM"
+            " (SELECT at FROM measures WHERE stage = ? ORDER BY at DESC LIMIT ?))",
+            (stage, stage, _RECENT),
+        )
+
+    def seconds(self, stage: str, work: float) -> float | None:
+        """How long ``stage`` will take for ``work``, by its median speed so far; None: it never ran."""
+        query = "SELECT seconds / work FROM measures WHERE stage = ? AND work > 0"
+        speeds = [row[0] for row in self._db.execute(query, (stage,))]
+        return median(speeds) * work if speeds else None
+
+    def correction(self, stage: str) -> float:
+        """What to multiply the stage's estimated bytes by: used / estimated, the largest of its recent jobs."""
+        query = "SELECT 1.0 * bytes / estimated_bytes FROM measures WHERE stage = ? AND estimated_bytes > 0"
+        ratios = [row[0] for row in self._db.execute(query, (stage,))]
+        low, high = _CORRECTION
+        return min(high, max(low, max(ratios))) if ratios else 1.0
+
+    def fitted(self, device: str, stage: str, shape: str) -> int:
+        """The rung of the memory ladder that worked for this device, stage and shape; 0: the first, or not known."""
+        row = self._db.execute(
+            "SELECT attempt FROM placements WHERE device = ? AND stage = ? AND shape = ?", (device, stage, shape)
+        ).fetchone()
+        return row[0] if row is not None else 0
+
+    def remember_fit(self, device: str, stage: str, shape: str, attempt: int) -> None:
+        """Start the next job of this device, stage and shape on this rung."""
+        self._db.execute("INSERT OR REPLACE INTO placements VALUES (?, ?, ?, ?)", (device, stage, shape, attempt))

@@ -1,0 +1,111 @@
+"""An instance: one folder that holds all that a daemon reads and writes.
+
+    config.toml
+    input/    pictures to come;   done/ and failed/ hold those that were
+    output/   videos;             logs/
+    tmp/      ledger.sqlite3, lock, jobs/ with a folder for each job at work
+    plugins/  drop-in stages, *.py
+
+A checkout of the project is itself an instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from framedaemon.errors import SettingsError
+
+INSTANCE_VARIABLE = "FRAMEDAEMON_INSTANCE"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Where everything of one daemon stands; making one touches nothing."""
+
+    root: Path
+    """Absolute when it comes from `find_instance`."""
+
+    @property
+    def config(self) -> Path:
+        """The settings; may be missing, then all of them are at their defaults."""
+        return self.root / "config.toml"
+
+    @property
+    def input(self) -> Path:
+        return self.root / "input"
+
+    @property
+    def done(self) -> Path:
+        """Where a picture rests once its videos are published."""
+        return self.input / "done"
+
+    @property
+    def failed(self) -> Path:
+        """Where a picture lies that gave no video, with the reason beside it."""
+        return self.input / "failed"
+
+    @property
+    def output(self) -> Path:
+        return self.root / "output"
+
+    @property
+    def logs(self) -> Path:
+        return self.output / "logs"
+
+    @property
+    def tmp(self) -> Path:
+        return self.root / "tmp"
+
+    @property
+    def jobs(self) -> Path:
+        """A folder for each job that is at work."""
+        return self.tmp / "jobs"
+
+    @property
+    def ledger(self) -> Path:
+        return self.tmp / "ledger.sqlite3"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one daemon that runs this instance."""
+        return self.tmp / "lock"
+
+    @property
+    def plugins(self) -> Path:
+        return self.root / "plugins"
+
+
+def find_instance(option: Path | None, environ: Mapping[str, str]) -> Instance:
+    """The instance that ``--instance`` names, else $FRAMEDAEMON_INSTANCE, else the current folder.
+
+    Raises SettingsError when that folder is not there: nothing is ever made in a place named by mistake.
+    """
+    named = environ.get(INSTANCE_VARIABLE)
+    if option is not None:
+        root, said = option, "--instance"
+    elif named:
+        root, said = Path(named), f"${INSTANCE_VARIABLE}"
+    else:
+        root, said = Path(), "the current folder"
+    if not root.is_dir():
+        raise SettingsError(f"{said}: {root} is not a folder; `framedaemon init {root}` makes it one")
+    return Instance(root.resolve())
+
+
+def create(instance: Instance) -> None:
+    """Make the folders that are missing, and leave alone what is there.
+
+    Raises SettingsError, naming each of them, for folders that cannot be made or written to.
+    """
+    problems = []
+    for folder in (instance.done, instance.failed, instance.logs, instance.jobs, instance.plugins):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            problems.append(f"{folder}: a folder is needed here, and a file stands in its place")
+        except OSError as error:
+            problems.append(f"{folder}: cannot be made: {error.strerror}")
+    if problems:
+        raise SettingsError(problems)

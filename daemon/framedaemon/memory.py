@@ -1,0 +1,131 @@
+"""How much memory there is, and the memory policy we ship: a plugin like anybody's.
+
+The rule this project was born from clears the accelerator's cache more often the longer the clip:
+
+    source frames    clear every                          passes
+    fewer than 100   10 frames                            25 → 3, 81 → 9
+    100 and more     max(3, 30 // (frames // 10)) = 3     161 → 54
+
+Clearing alone does not help a process that holds every frame; ours hold none. So the policy goes on from there: when
+a stage runs out of memory it steps down a ladder (clear every 2, every 1, smaller tiles, models off the device, the
+CPU), one rung an attempt.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from framedaemon.errors import OutOfMemory
+from framedaemon.hooks import hookimpl
+from framedaemon.stages import Estimate, Machine, Placement
+from framedaemon.task import StageTask
+
+_GIB = 1024**3
+
+
+def clear_cache_every(frames: int) -> int:
+    """Source frames between two clearings of the accelerator's cache."""
+    if frames < 100:
+        return 10
+    return max(3, 30 // (frames // 10))
+
+
+def cache_passes(frames: int) -> int:
+    """How often the cache is cleared in a clip of ``frames`` source frames."""
+    return -(-frames // clear_cache_every(frames))
+
+
+class DefaultMemoryPolicy:
+    """The table first, then a ladder downwards, one rung for each time the stage ran out of memory."""
+
+    @hookimpl
+    def memory_policy(self, stage: StageTask, estimate: Estimate, machine: Machine, attempt: int) -> Placement:
+        ladder = _cpu_ladder(machine) if machine.device == "cpu" else _device_ladder(stage, machine)
+        if attempt >= len(ladder):
+            raise OutOfMemory(
+                f"{stage.name} does not fit: it wants about {_show(estimate)} for {stage.width}x{stage.height}, and "
+                f"ran out of memory in each of {attempt} placements; use a smaller width and height"
+            )
+        return ladder[attempt]
+
+
+def _device_ladder(stage: StageTask, machine: Machine) -> list[Placement]:
+    device, threads = machine.device, machine.cores
+    every = clear_cache_every(stage.frames)
+    rungs = [
+        Placement(device, clear_cache_every=every, threads=threads, reason=f"clear the cache every {every} frames"),
+        Placement(device, clear_cache_every=2, threads=threads, reason="clear the cache every 2 frames"),
+        Placement(device, clear_cache_every=1, threads=threads, reason="clear the cache after every frame"),
+        Placement(device, clear_cache_every=1, tile=512, threads=threads, reason="tiles of 512"),
+        Placement(device, clear_cache_every=1, tile=256, threads=threads, reason="tiles of 256"),
+        Placement(
+            device, offload="group", clear_cache_every=1, tile=256, threads=threads, reason="models off the device"
+        ),
+    ]
+    return [*rungs, Placement(threads=threads, tile=512, reason="on the CPU"), *_cpu_ladder(machine)[1:]]
+
+
+def _cpu_ladder(machine: Machine) -> list[Placement]:
+    return [
+        Placement(threads=machine.cores, reason="on the CPU"),
+        Placement(threads=1, tile=512, reason="on the CPU, one thread, tiles of 512"),
+        Placement(threads=1, tile=256, reason="on the CPU, one thread, tiles of 256"),
+    ]
+
+
+def _show(estimate: Estimate) -> str:
+    return f"{max(estimate.vram, estimate.ram) / _GIB:.1f} GiB"
+
+
+def this_machine(device: str, threads: int) -> Machine:
+    """What a job can count on here and now.
+
+    ``device`` is a device's name, or ``auto``: the first CUDA device that torch can use, else the CPU.
+    ``threads`` caps the cores; 0 takes all that this process may use.
+    """
+    cores = len(os.sched_getaffinity(0))
+    cores = min(cores, threads) if threads else cores
+    if device == "auto":
+        device = _first_accelerator()
+    return Machine(device, _free_vram(device), available_ram(), cores)
+
+
+def available_ram() -> int:
+    """Bytes of main memory this process may still take: what is available, or what its cgroup leaves."""
+    meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
+    available = next(int(line.split()[1]) * 1024 for line in meminfo.splitlines() if line.startswith("MemAvailable"))
+    return min(available, _cgroup_room())
+
+
+def _cgroup_room() -> int:
+    """Bytes that control groups version 2 leave to this process; endless where there is no limit."""
+    room = 1 << 62
+    try:
+        path = Path("/proc/self/cgroup").read_text(encoding="ascii").strip().rpartition(":")[2]
+        group = Path("/sys/fs/cgroup") / path.lstrip("/")
+        for folder in [group, *group.parents][: len(group.parts) - 3]:
+            limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+            if limit != "max":
+                used = int((folder / "memory.current").read_text(encoding="ascii"))
+                room = min(room, max(0, int(limit) - used))
+    except OSError:
+        return room  # the root group has no such files
+    return room
+
+
+def _first_accelerator() -> str:
+    if not Path("/dev/nvidiactl").exists() or find_spec("torch") is None:
+        return "cpu"
+    import torch
+
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+def _free_vram(device: str) -> int:
+    if not device.startswith("cuda"):
+        return 0
+    import torch
+
+    return int(torch.cuda.mem_get_info(device)[0])

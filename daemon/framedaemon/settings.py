@@ -1,0 +1,154 @@
+"""config.toml, read once into frozen values; what is not written there stands at its default.
+
+Every key is listed, with its default, in the project's config.toml and in docs/settings.md.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
+
+from framedaemon.errors import SettingsError
+from framedaemon.toml import Table, TomlError, fit, load_toml
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+def parse_bytes(value: object) -> int:
+    """How many bytes ``value`` means: 8388608, "8 MiB", "1.5 GB". Raises ValueError for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?) ?([a-zA-Z]{0,3})", value) if isinstance(value, str) else None
+    if found is None or found[2].upper() not in _UNITS:
+        raise ValueError(f"{value!r} is not a number of bytes: write 500000000, '500 MB' or '2 GiB'")
+    return round(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def show_bytes(count: int) -> str:
+    """A number of bytes for people: ``2 GiB``, ``8 MiB``, ``1.4 GiB``, ``512 B``."""
+    size, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if abs(size) < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.1f}".removesuffix(".0") + f" {unit}"
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes), PlainSerializer(int, return_type=int)]
+"""A number of bytes as a pydantic field: takes what `parse_bytes` does."""
+
+
+class Section(BaseModel):
+    """One table of config.toml: frozen, and a key that is not known is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class InboxSettings(Section):
+    """When a file in input/ is taken, and what is taken."""
+
+    settle_seconds: float = Field(2.0, ge=0, le=3600)
+    """A file is taken when it and its sidecar have not changed for this long."""
+    rescan_seconds: float = Field(30.0, ge=0.1, le=86_400)
+    """input/ is looked through this often, even if no event says that something came."""
+    watch: Literal["auto", "events", "poll"] = "auto"
+    """auto takes the system's events except on network mounts, which send none; poll only looks every rescan_seconds."""
+    max_pixels: int = Field(100_000_000, ge=1, le=2_000_000_000)
+    """A picture with more pixels than this is refused before it is decoded."""
+    min_side: int = Field(16, ge=1, le=8192)
+    """A picture narrower or lower than this many pixels is refused."""
+    background: str = Field("#000000", pattern=r"^#[0-9a-fA-F]{6}$")
+    """The colour that shows through where a picture is transparent."""
+
+
+class DiskSettings(Section):
+    """How much room is left to others."""
+
+    keep_free_bytes: Bytes = Field(2 * 2**30, ge=0)
+    """A job waits rather than leave less than this on the disk."""
+    ballast_bytes: Bytes = Field(8 * 2**20, ge=0, le=2**30)
+    """Size of a file in tmp/ that is given up when the disk is full, so that the ledger can still be written."""
+
+
+class WorkerSettings(Section):
+    """The process that does the work, and how patient the service is with it."""
+
+    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$")
+    """auto takes the first accelerator there is, else the CPU."""
+    threads: int = Field(0, ge=0, le=1024)
+    """CPU threads to use; 0 means all the cores that the daemon may use."""
+    nice: int = Field(10, ge=0, le=19)
+    """How far the worker stands back behind other programs on the machine: 0 not at all, 19 always."""
+    start_seconds: float = Field(120.0, ge=1, le=86_400)
+    """A worker that is not ready after this long is replaced."""
+    heartbeat_seconds: float = Field(60.0, ge=1, le=86_400)
+    """A worker that gives no sign of life for this long is replaced."""
+    stall_seconds: float = Field(900.0, ge=1, le=604_800)
+    """A worker whose job makes no progress for this long is replaced."""
+    max_attempts: int = Field(3, ge=1, le=100)
+    """After this many attempts a picture goes to input/failed/."""
+    retry_seconds: float = Field(10.0, ge=0, le=86_400)
+    """How long a job waits before its second attempt; each later one waits twice as long as the one before."""
+    idle_unload_seconds: float = Field(300.0, ge=0, le=604_800)
+    """After this long without work the models are dropped, so that others may use the memory."""
+
+
+class PluginSettings(Section):
+    """Which plugins take part."""
+
+    disabled: Annotated[tuple[str, ...], Field(strict=False, max_length=1000)] = ()
+    """Names of plugins that are not loaded, as `framedaemon plugins` lists them."""
+
+
+class LogSettings(Section):
+    """What is written to output/logs/."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that a line must matter to be written."""
+    max_bytes: Bytes = Field(10_000_000, ge=10_000)
+    """A log file that has grown to this is put aside and a new one begun."""
+    keep: int = Field(10, ge=1, le=1000)
+    """How many log files that were put aside are kept."""
+
+
+class DefaultSettings(Section):
+    """What a recipe says when neither a folder's defaults.toml nor a sidecar says otherwise; see `recipe`."""
+
+    generate: dict[str, JsonValue] = {}
+    """As in a sidecar."""
+    interpolate: dict[str, JsonValue] = {}
+    """As in a sidecar."""
+    encode: dict[str, JsonValue] = {}
+    """As in a sidecar."""
+
+    def table(self) -> Table:
+        """The three as one table, the lowest layer of every recipe."""
+        return {"generate": self.generate, "interpolate": self.interpolate, "encode": self.encode}
+
+
+class Settings(Section):
+    """All that config.toml says."""
+
+    inbox: InboxSettings = InboxSettings()
+    disk: DiskSettings = DiskSettings()
+    worker: WorkerSettings = WorkerSettings()
+    plugins: PluginSettings = PluginSettings()
+    log: LogSettings = LogSettings()
+    defaults: DefaultSettings = DefaultSettings()
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings that the file at ``path`` holds; a missing file means the defaults.
+
+    Raises SettingsError with every problem, each with file and key.
+    """
+    try:
+        return fit(load_toml(path, path.name), Settings, path.name)
+    except FileNotFoundError:
+        return Settings()
+    except TomlError as error:
+        raise SettingsError(error.problems) from error

@@ -1,0 +1,156 @@
+"""Weaves source frames and the frames that fill the gaps between them into the output clip.
+
+    source clip ─▶ shown sources ──────────────────────▶ output clip
+                └▶ gaps ─▶ the interpolator's Fill ─▶┘
+
+Source frames go straight through: an interpolator never touches them. Where two neighbours are one and the same
+picture the gap is held without asking; where the interpolator answers CUT the nearer source is held.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import numpy as np
+
+from framedaemon.clip import Clip, ClipSpec, Frame
+from framedaemon.errors import StageFailed
+from framedaemon.stages import Cut, Fill, Gap
+from framedaemon.timeline import Timeline
+
+# Mean absolute difference in 8-bit levels: true duplicates of re-encoded video stay below, the slowest real
+# motion that was looked at stays above.
+_DUPLICATE_LEVELS = 0.05
+
+# Frames that may wait behind an unanswered gap, or run on with no gap at all (a still scene), before the
+# interpolator's stream is ended and begun anew: this bounds memory whatever the clip does.
+_WAITING_FRAMES = 16
+
+
+@dataclass(slots=True)
+class Tally:
+    """What weaving met, for the receipt."""
+
+    filled: int = 0
+    """Frames drawn by the interpolator."""
+    cuts: int = 0
+    """Gaps across scene cuts, held."""
+    duplicates: int = 0
+    """Gaps between one and the same picture, held."""
+
+
+def woven_spec(takes: ClipSpec, timeline: Timeline) -> ClipSpec:
+    """The clip that weaving ``takes`` along ``timeline`` gives."""
+    return replace(takes, frames=timeline.frames, fps=timeline.target_fps)
+
+
+def weave(clip: Clip, timeline: Timeline, fill: Fill, made_by: str, tally: Tally) -> Clip:
+    """The output clip of ``timeline`` over ``clip``, gaps filled by ``fill``.
+
+    ``tally`` is counted up while the clip flows. Iterating raises StageFailed, naming ``made_by``, when the
+    interpolator gives other than one answer a gap, one frame a time, in the clip's shape and dtype.
+    """
+    loom = _Loom(clip, timeline, made_by, tally)
+    return Clip(woven_spec(clip.spec, timeline), loom.weave(fill), made_by)
+
+
+def is_duplicate(x0: Frame, x1: Frame) -> bool:
+    """Whether two frames are the same picture, but for a codec's noise."""
+    levels = 1.0 if x0.dtype == np.uint8 else 257.0
+    sample = np.abs(x0[::8, ::8].astype(np.int32) - x1[::8, ::8])
+    if sample.mean() > 10 * _DUPLICATE_LEVELS * levels:
+        return False
+    difference = np.maximum(x0, x1) - np.minimum(x0, x1)
+    return bool(difference.mean() < _DUPLICATE_LEVELS * levels)
+
+
+@dataclass(slots=True)
+class _Loom:
+    clip: Clip
+    timeline: Timeline
+    made_by: str
+    tally: Tally
+    waiting: deque[Frame | Gap] = field(default_factory=deque)
+    unanswered: int = 0
+    finished: bool = False
+
+    def weave(self, fill: Fill) -> Iterator[Frame]:
+        neighbours = self._neighbours()
+        try:
+            while not self.finished:
+                answers = fill(self._gaps(neighbours))
+                for answer in answers:
+                    yield from self._before_gap()
+                    yield from self._answered(answer)
+                yield from self._before_gap()
+                if self.waiting:
+                    raise StageFailed(f"{self.made_by}: left {self.unanswered} gaps unanswered")
+        finally:
+            self.clip.close()
+
+    def _neighbours(self) -> Iterator[tuple[Frame, Frame | None, tuple[Fraction, ...]]]:
+        """(frame, next frame or None at an open end, the times wanted in [frame, next frame))."""
+        frames = (_locked(frame) for frame in self.clip)
+        first = current = next(frames)
+        for index, times in self.timeline.times():
+            last = index == self.timeline.source_frames - 1
+            following = next(frames, None)
+            if following is None and last and self.timeline.loop:
+                following = first
+            yield current, following, times
+            if not last:
+                assert following is not None  # Clip raises where frames are missing
+                current = following
+
+    def _gaps(self, neighbours: Iterator[tuple[Frame, Frame | None, tuple[Fraction, ...]]]) -> Iterator[Gap]:
+        """Hands out gaps, queueing what surrounds them in ``waiting``."""
+        for x0, x1, times in neighbours:
+            between = times
+            if times and times[0] == 0:
+                self.waiting.append(x0)
+                between = times[1:]
+            if between and x1 is not None:
+                if is_duplicate(x0, x1):
+                    self.tally.duplicates += 1
+                    self.waiting.extend([x0] * len(between))
+                else:
+                    gap = Gap(x0, x1, between)
+                    self.waiting.append(gap)
+                    self.unanswered += 1
+                    yield gap
+            if len(self.waiting) - self.unanswered > _WAITING_FRAMES:
+                return
+        self.finished = True
+
+    def _before_gap(self) -> Iterator[Frame]:
+        while self.waiting and not isinstance(self.waiting[0], Gap):
+            frame = self.waiting.popleft()
+            assert not isinstance(frame, Gap)
+            yield frame
+
+    def _answered(self, answer: object) -> Iterator[Frame]:
+        if not self.waiting:
+            raise StageFailed(f"{self.made_by}: answered more gaps than it was given")
+        gap = self.waiting.popleft()
+        assert isinstance(gap, Gap)
+        self.unanswered -= 1
+        if isinstance(answer, Cut):
+            self.tally.cuts += 1
+            yield from (gap.x0 if t <= Fraction(1, 2) else gap.x1 for t in gap.times)
+            return
+        if not isinstance(answer, (list, tuple)) or len(answer) != len(gap.times):
+            found = f"{len(answer)} frames" if isinstance(answer, (list, tuple)) else f"a {type(answer).__name__}"
+            raise StageFailed(f"{self.made_by}: gave {found} for a gap that wants {len(gap.times)}")
+        self.tally.filled += len(answer)
+        yield from answer
+
+
+def _locked(frame: Frame) -> Frame:
+    """The frame, read-only: a plugin that writes into a source frame fails at once and by name."""
+    if frame.flags.writeable:
+        frame = frame.view()
+        frame.flags.writeable = False
+    return frame
