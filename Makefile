@@ -1,0 +1,57 @@
+# Everything here needs Python 3.10 or newer and make, nothing else. All of it lives in .venv; `make clean` leaves no trace.
+#
+#     make demo     a photo becomes a video
+#     make test     what the tests need, and the tests
+#     make lint     layout, lint, types, import layers
+#     make check    exactly what CI runs: lint and test
+#     make format   lays out the code and sorts imports
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# -qq: no warnings, errors still show. --no-compile: only what is really imported gets its bytecode, when it first is.
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --constraint constraints.txt
+
+# What is to be installed is decided by these alone.
+PINS := pyproject.toml constraints.txt
+
+.PHONY: help demo test lint check format clean
+.NOTPARALLEL:
+help:
+	@sed -n 's/^#     //p' Makefile
+
+demo: $(VENV)/bare
+	@$(BIN)/framedaemon demo --instance .
+
+test: $(VENV)/test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+check: lint test
+
+format: $(VENV)/dev
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find daemon plugins tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "framedaemon needs Python 3.10 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV)
+
+# One rule for the three sizes of install; a stamp file says that it was done, and is older than PINS when it must be redone.
+$(VENV)/bare: EXTRA :=
+$(VENV)/test: EXTRA := [test]
+$(VENV)/dev: EXTRA := [dev]
+$(VENV)/bare $(VENV)/test $(VENV)/dev: $(PINS) | $(BIN)/python
+	@echo "installing framedaemon$(EXTRA) into $(VENV) (a minute or two the first time) ..."
+	@$(INSTALL) --editable '.$(EXTRA)'
+	@touch $@
