@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
 from framedaemon.errors import SettingsError
 from framedaemon.toml import Table, TomlError, fit, load_toml
@@ -42,6 +42,18 @@ Bytes = Annotated[int, BeforeValidator(parse_bytes), PlainSerializer(int, return
 """A number of bytes as a pydantic field: takes what `parse_bytes` does."""
 
 
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", name):
+        raise ValueError(f"{name!r} is not a device: write auto, cpu, cuda, cuda:0 or mps")
+    return name
+
+
+def _colour(name: str) -> str:
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", name):
+        raise ValueError(f"{name!r} is not a colour: write it like '#1a2b3c'")
+    return name
+
+
 class Section(BaseModel):
     """One table of config.toml: frozen, and a key that is not known is a mistake."""
 
@@ -56,12 +68,12 @@ class InboxSettings(Section):
     rescan_seconds: float = Field(30.0, ge=0.1, le=86_400)
     """input/ is looked through this often, even if no event says that something came."""
     watch: Literal["auto", "events", "poll"] = "auto"
-    """auto takes the system's events except on network mounts, which send none; poll only looks every rescan_seconds."""
+    """poll looks every rescan_seconds only; auto does that where no events come, on network mounts."""
     max_pixels: int = Field(100_000_000, ge=1, le=2_000_000_000)
     """A picture with more pixels than this is refused before it is decoded."""
     min_side: int = Field(16, ge=1, le=8192)
     """A picture narrower or lower than this many pixels is refused."""
-    background: str = Field("#000000", pattern=r"^#[0-9a-fA-F]{6}$")
+    background: Annotated[str, AfterValidator(_colour)] = "#000000"
     """The colour that shows through where a picture is transparent."""
 
 
@@ -77,7 +89,7 @@ class DiskSettings(Section):
 class WorkerSettings(Section):
     """The process that does the work, and how patient the service is with it."""
 
-    device: str = Field("auto", pattern=r"^(auto|cpu|mps|cuda(:\d{1,2})?)$")
+    device: Annotated[str, AfterValidator(_device)] = "auto"
     """auto takes the first accelerator there is, else the CPU."""
     threads: int = Field(0, ge=0, le=1024)
     """CPU threads to use; 0 means all the cores that the daemon may use."""

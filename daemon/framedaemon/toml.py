@@ -48,7 +48,7 @@ def load_toml(path: Path, where: str, follow: bool = True) -> Table:
     try:
         if not follow and path.is_symlink():
             raise TomlError(f"{where}: is a link; put the file itself here")
-        with open(os.open(path, flags), "rb") as file:
+        with os.fdopen(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise TomlError(f"{where}: is not a regular file")
             data = file.read(MAX_BYTES + 1)
@@ -125,14 +125,17 @@ def _unusable(table: Mapping[str, object], where: str) -> Iterable[str]:
             yield f"{spot}: {value} is a {type(value).__name__}, which nothing here takes; put it in quotes"
 
 
-def fit(table: Mapping[str, JsonValue], model: type[M], where: str | Callable[[str], str]) -> M:
+def fit(
+    table: Mapping[str, JsonValue], model: type[M], where: str | Callable[[str], str], strict: bool | None = None
+) -> M:
     """The model that ``table`` fills, or TomlError with every problem.
 
     ``where`` names the file, or is asked for the name of the file that set a key:
     ``cat.toml [encode]`` gives ``cat.toml [encode] crf: 99 is not in 0..51``.
+    ``strict`` takes no "5" for 5 and no true for 1; None leaves that to the model.
     """
     try:
-        return model.model_validate(dict(table))
+        return model.model_validate(dict(table), strict=strict)
     except ValidationError as error:
         raise TomlError(_describe(problem, model, where) for problem in error.errors()) from error
 
@@ -144,16 +147,19 @@ def _describe(problem: ErrorDetails, model: type[BaseModel], where: str | Callab
 
 
 def _spot(where: str, loc: tuple[str | int, ...]) -> str:
-    """``config.toml [inbox] settle_seconds`` for ("inbox", "settle_seconds")."""
-    *tables, key = [show_key(part) for part in loc] or [""]
-    table = f" [{'.'.join(tables)}]" if tables else ""
-    return f"{where}{table} {key}".rstrip()
+    """``config.toml [inbox] settle_seconds`` for ("inbox", "settle_seconds"); entries of lists count from 1."""
+    names: list[str] = []
+    for part in loc:
+        if isinstance(part, int) and names:
+            names[-1] += f" {part + 1}"
+        else:
+            names.append(show_key(str(part)))
+    table = f" [{'.'.join(names[:-1])}]" if names[1:] else ""
+    return " ".join([where + table, *names[-1:]])
 
 
-def show_key(part: str | int) -> str:
-    """A key for messages: bare where TOML lets it be, cut where it is endless; an index counts from 1."""
-    if isinstance(part, int):
-        return str(part + 1)
+def show_key(part: str) -> str:
+    """A key for messages: bare where TOML lets it be, cut where it is endless."""
     bare = part.replace("_", "").replace("-", "").isalnum() and part.isascii()
     return part[:60] if bare else _show(part)
 
@@ -173,15 +179,13 @@ def _show(value: object) -> str:
 def _complaint(problem: ErrorDetails, model: type[BaseModel]) -> str:
     kind, given, context = problem["type"], _show(problem["input"]), problem.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown(str(problem["loc"][-1]), _fields(model, problem["loc"][:-1]))
+        return "is not known here" + did_you_mean(str(problem["loc"][-1]), _fields(model, problem["loc"][:-1]))
     if kind in _BOUNDS:
         return f"{given} is not {_bounds(kind, context, _fields(model, problem['loc'][:-1]), problem['loc'][-1])}"
     if kind == "literal_error":
         return f"{given} is not one of {context['expected'].replace(' or ', ', ')}"
     if kind == "value_error":
         return str(context["error"])
-    if kind == "string_pattern_mismatch":
-        return f"{given} does not have the form {context['pattern']}"
     if kind == "string_too_long":
         return f"is longer than {context['max_length']} characters"
     if kind == "too_long":
@@ -215,9 +219,10 @@ _BOUNDS = {
 def _bounds(kind: str, context: dict[str, Any], fields: Mapping[str, Any], key: str | int) -> str:
     """``in 0..51`` where the field has both ends, else the one that was broken: ``at least 0``."""
     field = fields.get(str(key))
-    ends = {name: getattr(limit, name) for limit in getattr(field, "metadata", ()) for name in ("ge", "le") if hasattr(limit, name)}
+    limits = getattr(field, "metadata", ())
+    ends = {name: getattr(limit, name) for limit in limits for name in ("ge", "le") if hasattr(limit, name)}
     if len(ends) == 2:
-        return f"in {ends['ge']:g}..{ends['le']:g}"
+        return f"in {ends['ge']}..{ends['le']}"
     name, words = _BOUNDS[kind]
     return f"{words} {context[name]}"
 
@@ -232,12 +237,10 @@ def _fields(model: type[BaseModel], loc: tuple[int | str, ...]) -> Mapping[str, 
     return model.model_fields
 
 
-def _unknown(key: str, known: Iterable[str]) -> str:
-    near = did_you_mean(key, known)
-    return f"is not known here{near}"
-
-
 def did_you_mean(key: str, known: Iterable[str]) -> str:
     """``; did you mean 'settle_seconds'?``, or nothing when nothing is near."""
-    near = difflib.get_close_matches(key[:60].lower().replace("-", "_"), list(known), n=1)
+    wanted, names = key[:60].lower().replace("-", "_"), list(known)
+    near = difflib.get_close_matches(wanted, names, n=1) or [
+        name for name in names if len(wanted) > 2 and (name.startswith(wanted) or name.split("_")[0] == wanted)
+    ]
     return f"; did you mean '{near[0]}'?" if near else ""
