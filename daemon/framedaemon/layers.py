@@ -24,11 +24,11 @@ from framedaemon.clip import Rate
 from framedaemon.errors import JobRejected
 from framedaemon.naming import show
 from framedaemon.recipe import Factor, InterpolateChoice, Recipe, Request, StageChoice, StageName
+from framedaemon.sidecars import FOLDER_DEFAULTS
 from framedaemon.stages import EncoderOptions, GeneratorOptions, Options, StageKind
 from framedaemon.toml import Table, TomlError, fit, load_toml
 
 KINDS: tuple[StageKind, ...] = ("generate", "interpolate", "encode")
-FOLDER_DEFAULTS = "defaults.toml"
 MAX_JOBS = 100
 _MAX_TEXT = 10_000
 _MAX_ENTRIES = 1_000
@@ -127,17 +127,6 @@ def read_request(layers: Sequence[Layer]) -> Request:
     if problems:
         raise JobRejected(dict.fromkeys(problems))
     return Request(tuple(recipes), priority)
-
-
-def find_sidecar(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Which of ``names``, the files of the same folder, are sidecars of the picture ``name``; the one to use first.
-
-    ``photo.jpg.toml`` goes before ``photo.toml``. The suffix may be in capitals. More than one is for the caller to
-    judge: ``photo.toml`` may belong to a ``photo.png`` as well.
-    """
-    wanted = (f"{name}.toml", f"{name.rpartition('.')[0] or name}.toml")
-    there = [other for other in names if other[-5:].lower() == ".toml" and other.lower() != FOLDER_DEFAULTS]
-    return tuple(other for want in dict.fromkeys(wanted) for other in there if other[:-5] == want[:-5])
 
 
 def _check_layer(layer: Layer) -> Iterable[str]:

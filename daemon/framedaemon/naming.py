@@ -17,6 +17,7 @@ MAX_BYTES = 200
 """Of an output's stem in UTF-8; leaves room in 255 for a number, a suffix and the copies that systems make."""
 _NAME_MAX = 255
 _EMPTY = "picture"
+_LOGS = "logs"  # output/logs/ is the daemon's own
 
 # Embeddings, overrides, isolates and marks that make a name read other than it is written (UAX #9).
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -35,16 +36,17 @@ def output_stem(name: str) -> str:
 def output_path(name: str) -> PurePosixPath:
     """Where in output/ the video of ``name`` (relative to input/) goes, without suffix: sub-folders are mirrored."""
     *folders, last = PurePosixPath(name).parts or ("",)
-    return PurePosixPath(*(safe_name(folder) for folder in folders), output_stem(last))
+    top, *below = [*(safe_name(folder) for folder in folders), output_stem(last)]
+    return PurePosixPath(f"_{top}" if top.lower() == _LOGS else top, *below)
 
 
 def safe_name(name: str) -> str:
     """``name`` as every system takes it: NFC, no control characters, none of ``/\\:*?"<>|``, at most 200 bytes."""
     text = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", _FORBIDDEN.sub("_", name)))
-    text = _cut(text.lstrip(" .-"), MAX_BYTES).rstrip(" .")
+    text = text.lstrip(" .-")
     if _RESERVED.fullmatch(text):
         text = f"_{text}"
-    return text or _EMPTY
+    return _cut(text, MAX_BYTES).rstrip(" .") or _EMPTY
 
 
 def numbered(stem: str, n: int) -> str:

@@ -1,0 +1,276 @@
+"""input/ is the queue: what lies there, unchanged for a while and closed by whoever wrote it, is to be taken.
+
+    scan(now) ─▶ look through the folders ─▶ pair with sidecars ─▶ settled? ─▶ writer gone? ─▶ Arrival
+
+Nothing is opened that has not settled, and nothing is ever moved or changed here. Time is monotonic seconds, so
+clocks that jump and mtimes in the future mean nothing. A scan knows only what is there now: what it does not see it
+forgets, and says nothing about, since an unmounted share looks just like an emptied folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from framedaemon.lease import has_writer
+from framedaemon.naming import show
+from framedaemon.settings import InboxSettings
+from framedaemon.sidecars import FOLDER_DEFAULTS, is_sidecar, pair_up
+
+_UNFINISHED = (
+    *("~", "#", ".part", ".partial", ".crdownload", ".download", ".tmp", ".swp", ".filepart"),
+    ".error.txt",  # our own reasons, moved back together with the picture
+)
+_CLUTTER = {"thumbs.db", "desktop.ini", FOLDER_DEFAULTS}
+_SYSTEM_FOLDERS = {"@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__macosx"}
+_OURS = {"done", "failed"}
+_REFUSED_KINDS = {
+    stat.S_IFLNK: "a link; put the file itself here",
+    stat.S_IFIFO: "a named pipe, not a file",
+    stat.S_IFSOCK: "a socket, not a file",
+    stat.S_IFCHR: "a device, not a file",
+    stat.S_IFBLK: "a device, not a file",
+}
+_CHANGED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}  # gone or replaced since it was listed
+_RETRY_SECONDS = 1.0  # at least, before a file that somebody still writes is looked at again
+
+
+class Identity(NamedTuple):
+    """What stays the same while nobody touches a file."""
+
+    device: int
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file that is complete and to be taken, or to be refused without being opened."""
+
+    name: str
+    """Relative to input/, with surrogate escapes for bytes that are not UTF-8."""
+    path: Path
+    identity: Identity
+    sidecar: Path | None
+    shared: bool
+    """Other pictures still need the sidecar: copy it, do not move it."""
+    refusal: str | None
+    """Why it cannot be taken, for the person who dropped it."""
+
+    def unchanged(self) -> bool:
+        """Whether the file is still the one that was scanned; ask right before taking it."""
+        try:
+            return _identify(os.lstat(self.path)) == self.identity
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A sidecar whose picture is not in its folder: taken already, or still to come."""
+
+    name: str
+    path: Path
+    settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What one look through input/ found."""
+
+    arrivals: tuple[Arrival, ...]
+    """In the order in which they were first seen, then by name."""
+    settling: int
+    """How many files are not to be taken yet."""
+    next_due: float | None
+    """When, on the clock of ``now``, the first of those may be; None when there are none."""
+    orphans: tuple[Orphan, ...]
+    problems: tuple[str, ...]
+    """Folders that could not be looked into, and the like. The same every time until it is mended."""
+
+
+class Inbox:
+    """Remembers, from one scan to the next, since when each file has been as it is."""
+
+    def __init__(self, root: Path, settings: InboxSettings) -> None:
+        self._root = root
+        self._settle_seconds = settings.settle_seconds
+        self._seen: dict[str, _Seen] = {}
+
+    def scan(self, now: float, exclude: Collection[str] = ()) -> Scan:
+        """What is in input/ at ``now`` (monotonic seconds), but for the names in ``exclude``. Never raises OSError."""
+        look = _Look(self._root, now, self._settle_seconds, self._seen)
+        folders = [""]
+        while folders:
+            prefix = folders.pop()
+            files, below = _list(self._root, prefix, look.problems)
+            folders += below
+            if files:
+                look.sort_out(prefix, files, exclude)
+        self._seen = look.seen
+        return look.result()
+
+
+class _Seen(NamedTuple):
+    """A picture and its sidecar as they have been since ``since``."""
+
+    identity: tuple[Identity, Identity | None]
+    since: float
+    ready: bool
+    """Whether it settled and no writer was found; asked once for each state of the files."""
+    refusal: str | None
+
+
+def _list(root: Path, prefix: str, problems: list[str]) -> tuple[dict[str, os.stat_result], list[str]]:
+    """The files of one folder that are not ignored, and the folders to look into next (as prefixes ending in /)."""
+    files: dict[str, os.stat_result] = {}
+    below: list[str] = []
+    folder = f"{root}/{prefix}"
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name[0] == "." or (not prefix and name in _OURS):
+                    continue
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        if name.lower() not in _SYSTEM_FOLDERS:
+                            below.append(f"{prefix}{name}/")
+                    elif entry.is_symlink() and entry.is_dir():
+                        problems.append(
+                            f"input/{show(prefix + name)}: links to folders are not followed; mount it here"
+                        )
+                    elif not _ignored(name):
+                        files[name] = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    problems.append(f"input/{show(prefix + name)}: cannot be looked at: {error.strerror}")
+    except FileNotFoundError:
+        if not prefix:
+            problems.append(f"{show(root)}: the input folder is not there; is a mount missing?")
+    except OSError as error:
+        problems.append(f"input/{show(prefix)}: cannot be looked into: {error.strerror}")
+    return files, below
+
+
+def _ignored(name: str) -> bool:
+    low = name.lower()
+    return low.endswith(_UNFINISHED) or low in _CLUTTER or ".sync-conflict-" in low
+
+
+def _identify(status: os.stat_result) -> Identity:
+    return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@dataclass(slots=True)
+class _Look:
+    """One scan while it goes on."""
+
+    root: Path
+    now: float
+    settle_seconds: float
+    before: dict[str, _Seen]
+    seen: dict[str, _Seen] = field(default_factory=dict)
+    arrivals: list[Arrival] = field(default_factory=list)
+    orphans: list[Orphan] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    users: dict[str, int] = field(default_factory=dict)
+    """How many pictures need a sidecar, by its path."""
+    settling: int = 0
+    next_due: float | None = None
+
+    def result(self) -> Scan:
+        """All that was found, once every folder was looked into."""
+        self.arrivals.sort(key=lambda arrival: (self.seen[arrival.name].since, arrival.name))
+        arrivals = tuple(self._share(arrival) for arrival in self.arrivals)
+        return Scan(arrivals, self.settling, self.next_due, tuple(self.orphans), tuple(sorted(self.problems)))
+
+    def sort_out(self, prefix: str, files: dict[str, os.stat_result], exclude: Collection[str]) -> None:
+        """Add what one folder holds."""
+        lonely = {name for name in files if is_sidecar(name)}
+        for name, (sidecar, rivalry) in pair_up(files).items():
+            status, beside = files[name], None
+            if sidecar is not None:
+                lonely.discard(sidecar)
+                path = str(self._path(prefix + sidecar))
+                self.users[path] = self.users.get(path, 0) + 1
+                beside = files[sidecar]
+            if prefix + name in exclude or (status.st_size == 0 and stat.S_ISREG(status.st_mode)):
+                continue
+            seen = self._settle(prefix, name, status, sidecar, beside)
+            if seen.ready:
+                self._arrive(prefix + name, seen, sidecar and prefix + sidecar, rivalry)
+        for name in lonely:
+            seen = self._settle(prefix, name, files[name], None, None)
+            self.orphans.append(Orphan(prefix + name, self._path(prefix + name), seen.ready))
+
+    def _settle(
+        self, prefix: str, name: str, status: os.stat_result, sidecar: str | None, beside: os.stat_result | None
+    ) -> _Seen:
+        """What is known of the pair now; ``ready`` once it has settled and its writers are gone."""
+        key = prefix + name
+        identity = (_identify(status), None if beside is None else _identify(beside))
+        seen = self.before.get(key)
+        if seen is None or seen.identity != identity:
+            seen = _Seen(identity, self.now, ready=False, refusal=None)
+        due = seen.since + self.settle_seconds
+        if not seen.ready and due <= self.now:
+            due = self.now + _RETRY_SECONDS
+            seen = self._probe_pair(seen, key, status, sidecar and prefix + sidecar, beside)
+        if not seen.ready:
+            self.settling += 1
+            self.next_due = due if self.next_due is None else min(due, self.next_due)
+        self.seen[key] = seen
+        return seen
+
+    def _probe_pair(
+        self, seen: _Seen, key: str, status: os.stat_result, sidecar: str | None, beside: os.stat_result | None
+    ) -> _Seen:
+        ready, refusal = self._probe(key, status)
+        if ready and sidecar is not None and beside is not None:
+            ready, complaint = self._probe(sidecar, beside)
+            refusal = refusal or (complaint and f"its sidecar {show(sidecar.rpartition('/')[2])} {complaint}")
+        return seen._replace(ready=ready, refusal=refusal)
+
+    def _probe(self, key: str, status: os.stat_result) -> tuple[bool, str | None]:
+        """Whether a settled file can be taken or refused, and why it is to be refused."""
+        kind = stat.S_IFMT(status.st_mode)
+        if kind != stat.S_IFREG:
+            return True, f"is {_REFUSED_KINDS.get(kind, 'not a file')}"
+        try:
+            fd = os.open(self._path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                same = _identify(os.fstat(fd)) == _identify(status)
+                return same and not has_writer(fd), None
+            finally:
+                os.close(fd)
+        except PermissionError:
+            return True, "cannot be read by the daemon; its permissions forbid it"
+        except OSError as error:
+            if error.errno not in _CHANGED:
+                self.problems.append(f"input/{show(key)}: cannot be opened: {error.strerror}")
+            return False, None
+
+    def _arrive(self, key: str, seen: _Seen, sidecar: str | None, rivalry: str | None) -> None:
+        beside = None if sidecar is None else self._path(sidecar)
+        refusal = seen.refusal or rivalry
+        arrival = Arrival(key, self._path(key), seen.identity[0], beside, shared=False, refusal=refusal)
+        self.arrivals.append(arrival)
+
+    def _share(self, arrival: Arrival) -> Arrival:
+        """The arrival, told whether a picture that comes after it needs the same sidecar."""
+        if arrival.sidecar is None:
+            return arrival
+        key = str(arrival.sidecar)
+        self.users[key] -= 1
+        return replace(arrival, shared=self.users[key] > 0)
+
+    def _path(self, key: str) -> Path:
+        return self.root / key
