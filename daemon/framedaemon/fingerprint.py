@@ -1,0 +1,186 @@
+"""What a frame looks like in 96 numbers, so that a finished video can be held against what went into it.
+
+    RGB frame ───────────────────▶ means of 8x8 cells ─▶ luma of 8x8, chroma of 4x4
+    a decoded file's Y', Cb, Cr ─▶ means of 8x8 cells ─▶ luma of 8x8, chroma of 4x4
+
+Means are exact (integer sums) and the way from RGB to Y'CbCr is linear, so the two meet to within rounding, and no
+decoded frame is ever converted to RGB. Levels are those of 8 bits, 0..255 for luma and -128..127 for chroma,
+whatever the depth of the frames. A clip costs 194 bytes a frame: 6.2 MB for 32,199 frames.
+What it does not know: texture inside a cell that leaves the cell's mean as it is.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from framedaemon.clip import Frame
+
+GRID = 8
+"""Cells along each side of a frame."""
+LUMA = GRID * GRID
+SIZE = LUMA + 2 * (GRID // 2) ** 2
+"""Numbers in a fingerprint."""
+
+Fingerprint: TypeAlias = npt.NDArray[np.float32]
+"""(96,) levels: 64 of Y', 16 of Cb, 16 of Cr, each row by row."""
+_Means: TypeAlias = npt.NDArray[np.float64]
+
+# ITU-T H.273, MatrixCoefficients: the weights of red and blue in Y'.
+_WEIGHTS = {"bt709": (0.2126, 0.0722), "bt601": (0.299, 0.114), "bt2020": (0.2627, 0.0593), "smpte240m": (0.212, 0.087)}
+# Fingerprints are kept as uint16 in steps of 1/256 level, chroma moved up by 128; spreads in steps of 1/16.
+_STEPS = 256
+_SPREAD_STEPS = 16
+# Sums over rows average texture away; below this many levels of spread the frame itself is asked.
+_SURELY_SPREAD = 4.0
+
+
+def fingerprint_rgb(frame: Frame) -> Fingerprint:
+    """The fingerprint of a frame (H, W, 3), RGB, uint8 or uint16, by BT.709's weights."""
+    height, width, _ = frame.shape
+    return _from_rgb(_means(_sum_rows(frame, height), height, width, frame.shape[:2]) * _level(frame))
+
+
+def fingerprint_yuv(planes: Sequence[npt.NDArray[Any]], bits: int, matrix: str, full_range: bool) -> Fingerprint:
+    """The fingerprint of a decoded frame from its planes Y', Cb and Cr: what BT.709 has for the same colours.
+
+    planes: (H, W) and twice (H / sy, W / sx), uint8 or uint16 of which ``bits`` are used.
+    matrix: ``bt709``, ``bt601``, ``bt2020`` or ``smpte240m``. full_range: 0..255 and not 16..235.
+    """
+    height, width = planes[0].shape
+    y, cb, cr = (
+        _means(_sum_rows(plane[..., None], height), height, width, plane.shape)[..., 0] / 2.0 ** (bits - 8)
+        for plane in planes
+    )
+    if full_range:
+        cb, cr = cb - 128, cr - 128
+    else:
+        y, cb, cr = (y - 16) * 255 / 219, (cb - 128) * 255 / 224, (cr - 128) * 255 / 224
+    if matrix == "bt709":
+        return _pack(y, cb, cr)
+    red, blue = _WEIGHTS[matrix]
+    r, b = y + 2 * (1 - red) * cr, y + 2 * (1 - blue) * cb
+    return _from_rgb(np.stack([r, (y - red * r - blue * b) / (1 - red - blue), b], axis=-1))
+
+
+class Fingerprints:
+    """The fingerprints of a clip's frames, taken while they stream into an encoder."""
+
+    def __init__(self, width: int, height: int) -> None:
+        """width, height: of the video; what an encoder crops off frames, right and below, is not looked at."""
+        self.width = width
+        self.height = height
+        self._cells = bytearray()
+        self._spreads = bytearray()
+        self._moves = bytearray()
+        self._last = -1
+
+    def add(self, frame: Frame) -> None:
+        """Take the next frame: (H, W, 3) RGB, uint8 or uint16, H and W at least those of the video."""
+        seen = frame[: self.height, : self.width]
+        sums = _sum_rows(seen, self.height)
+        stored = _from_rgb(_means(sums, self.height, self.width, seen.shape[:2]) * _level(frame))
+        stored[LUMA:] += 128
+        self._cells += np.rint(stored.clip(0, 255.99) * _STEPS).astype(np.uint16).tobytes()
+        self._spreads.append(min(255, round(_spread(seen, sums) * _SPREAD_STEPS)))
+        mark = zlib.crc32(sums)
+        self._moves.append(mark != self._last)
+        self._last = mark
+
+    def __len__(self) -> int:
+        return len(self._moves)
+
+    def __getitem__(self, index: int) -> Fingerprint:
+        if not 0 <= index < len(self):
+            raise IndexError(f"there are {len(self)} fingerprints, none is number {index}")
+        stored = np.frombuffer(self._cells, np.uint16, SIZE, index * SIZE * 2).astype(np.float32) / np.float32(_STEPS)
+        stored[LUMA:] -= 128
+        return stored
+
+    def moved(self, index: int) -> bool:
+        """Whether a frame differs from the one before it; True for the first.
+
+        Frames are told apart by the sums of their columns in each row of cells: one changed pixel is enough.
+        """
+        return bool(self._moves[index])
+
+    def spread(self, index: int) -> float:
+        """The standard deviation of a frame's samples in levels, 15.9 at most: 0 for a frame of one colour."""
+        return self._spreads[index] / _SPREAD_STEPS
+
+
+def distance(a: Fingerprint, b: Fingerprint) -> float:
+    """How far apart two fingerprints are, in levels: the root mean square over their numbers."""
+    return float(np.sqrt(np.mean(np.square(a - b))))
+
+
+def _edges(length: int, plane_length: int) -> list[int]:
+    """Where the cells begin along one side of a plane, and its end: nine numbers.
+
+    Cells begin at even pixels of the full frame, so that those of half-size chroma cover the same ground.
+    A side below 16 pixels has cells of one or two pixels that overlap.
+    """
+    halving = 2 if plane_length < length else 1
+    return [2 * (i * (length // 2) // GRID) // halving for i in range(GRID)] + [plane_length]
+
+
+def _sum_rows(image: npt.NDArray[Any], height: int) -> npt.NDArray[np.int32]:
+    """For each row of cells, the sums over its rows of pixels: (8, W, C). Reads the image once: 0.3 ms a megapixel.
+
+    image: (H, W, C) of uint8 or uint16, the last two axes contiguous; a plane of a frame that is ``height`` high.
+    """
+    rows, width, channels = image.shape
+    # cv2 has a fast integer sum for bytes only: the two bytes of a uint16 are summed apart.
+    flat = np.lib.stride_tricks.as_strided(image, (rows, width * channels), (image.strides[0], image.itemsize))
+    octets = flat.view(np.uint8)
+    edges = _edges(height, rows)
+    sums = np.concatenate(
+        [
+            cv2.reduce(octets[top : max(top + 1, bottom)], 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+            for top, bottom in zip(edges, edges[1:], strict=False)
+        ]
+    )
+    if image.itemsize == 2:
+        sums = sums[:, 0::2] + 256 * sums[:, 1::2]
+    return np.ascontiguousarray(sums).reshape(GRID, width, channels)
+
+
+def _means(sums: npt.NDArray[np.int32], height: int, width: int, shape: Sequence[int]) -> _Means:
+    """The means of the cells, (8, 8, C), from the sums of a plane of ``shape`` in a frame of height and width."""
+    down, across = _edges(height, shape[0]), _edges(width, shape[1])
+    totals = np.add.reduceat(sums.astype(np.float64), across[:-1], axis=1)
+    heights = np.maximum(np.diff(down), 1)[:, None, None]
+    return np.asarray(totals / (heights * np.maximum(np.diff(across), 1)[None, :, None]))
+
+
+def _level(frame: npt.NDArray[Any]) -> float:
+    """What one step of the frame's samples is in levels."""
+    return 1.0 if frame.dtype == np.uint8 else 255 / 65535
+
+
+def _spread(frame: npt.NDArray[Any], sums: npt.NDArray[np.int32]) -> float:
+    """The largest channel's standard deviation in levels, exact where it is small."""
+    heights = np.diff(_edges(frame.shape[0], frame.shape[0]))[:, None, None]
+    rough = float(cv2.meanStdDev(sums / np.maximum(heights, 1))[1].max()) * _level(frame)
+    if rough >= _SURELY_SPREAD:
+        return rough
+    return float(cv2.meanStdDev(frame)[1].max()) * _level(frame)
+
+
+def _from_rgb(rgb: _Means) -> Fingerprint:
+    """rgb: (8, 8, 3) levels."""
+    red, blue = _WEIGHTS["bt709"]
+    y = rgb @ np.array([red, 1 - red - blue, blue])
+    return _pack(y, (rgb[..., 2] - y) / (2 * (1 - blue)), (rgb[..., 0] - y) / (2 * (1 - red)))
+
+
+def _pack(y: _Means, cb: _Means, cr: _Means) -> Fingerprint:
+    """y, cb, cr: (8, 8) levels, chroma about 0."""
+    half = GRID // 2
+    small = [chroma.reshape(half, 2, half, 2).mean(axis=(1, 3)).ravel() for chroma in (cb, cr)]
+    return np.concatenate([y.ravel(), *small]).astype(np.float32)
