@@ -13,14 +13,14 @@ import errno
 import os
 import stat
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from framedaemon.lease import has_writer
 from framedaemon.naming import show
 from framedaemon.settings import InboxSettings
-from framedaemon.sidecars import FOLDER_DEFAULTS, is_sidecar, pair_up
+from framedaemon.sidecars import FOLDER_DEFAULTS, pair_up
 
 _UNFINISHED = (
     *("~", "#", ".part", ".partial", ".crdownload", ".download", ".tmp", ".swp", ".filepart"),
@@ -55,13 +55,25 @@ class Arrival:
 
     name: str
     """Relative to input/, with surrogate escapes for bytes that are not UTF-8."""
-    path: Path
+    root: Path
+    """input/."""
     identity: Identity
-    sidecar: Path | None
+    sidecar_name: str | None
+    """Relative to input/."""
     shared: bool
     """Other pictures still need the sidecar: copy it, do not move it."""
     refusal: str | None
     """Why it cannot be taken, for the person who dropped it."""
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self.root / self.name
+
+    @property
+    def sidecar(self) -> Path | None:
+        """Where its sidecar is."""
+        return None if self.sidecar_name is None else self.root / self.sidecar_name
 
     def unchanged(self) -> bool:
         """Whether the file is still the one that was scanned; ask right before taking it."""
@@ -178,44 +190,42 @@ class _Look:
     settle_seconds: float
     before: dict[str, _Seen]
     seen: dict[str, _Seen] = field(default_factory=dict)
-    arrivals: list[Arrival] = field(default_factory=list)
+    ready: list[tuple[str, _Seen, str | None, str | None]] = field(default_factory=list)
+    """Name, what is known of it, name of its sidecar, why that may not be its own."""
     orphans: list[Orphan] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     users: dict[str, int] = field(default_factory=dict)
-    """How many pictures need a sidecar, by its path."""
+    """How many pictures need a sidecar, by its name."""
     settling: int = 0
     next_due: float | None = None
 
     def result(self) -> Scan:
         """All that was found, once every folder was looked into."""
-        self.arrivals.sort(key=lambda arrival: (self.seen[arrival.name].since, arrival.name))
-        arrivals = tuple(self._share(arrival) for arrival in self.arrivals)
+        self.ready.sort(key=lambda found: (found[1].since, found[0]))
+        arrivals = tuple(self._arrival(*found) for found in self.ready)
         return Scan(arrivals, self.settling, self.next_due, tuple(self.orphans), tuple(sorted(self.problems)))
 
     def sort_out(self, prefix: str, files: dict[str, os.stat_result], exclude: Collection[str]) -> None:
         """Add what one folder holds."""
-        lonely = {name for name in files if is_sidecar(name)}
-        for name, (sidecar, rivalry) in pair_up(files).items():
+        pairs = pair_up(files)
+        lonely = files.keys() - pairs.keys()
+        for name, (sidecar, rivalry) in pairs.items():
             status, beside = files[name], None
             if sidecar is not None:
                 lonely.discard(sidecar)
-                path = str(self._path(prefix + sidecar))
-                self.users[path] = self.users.get(path, 0) + 1
+                self.users[prefix + sidecar] = self.users.get(prefix + sidecar, 0) + 1
                 beside = files[sidecar]
-            if prefix + name in exclude or (status.st_size == 0 and stat.S_ISREG(status.st_mode)):
+            if (exclude and prefix + name in exclude) or (status.st_size == 0 and stat.S_ISREG(status.st_mode)):
                 continue
-            seen = self._settle(prefix, name, status, sidecar, beside)
+            seen = self._settle(prefix + name, status, sidecar and prefix + sidecar, beside)
             if seen.ready:
-                self._arrive(prefix + name, seen, sidecar and prefix + sidecar, rivalry)
+                self.ready.append((prefix + name, seen, sidecar and prefix + sidecar, rivalry))
         for name in lonely:
-            seen = self._settle(prefix, name, files[name], None, None)
-            self.orphans.append(Orphan(prefix + name, self._path(prefix + name), seen.ready))
+            seen = self._settle(prefix + name, files[name], None, None)
+            self.orphans.append(Orphan(prefix + name, self.root / (prefix + name), seen.ready))
 
-    def _settle(
-        self, prefix: str, name: str, status: os.stat_result, sidecar: str | None, beside: os.stat_result | None
-    ) -> _Seen:
+    def _settle(self, key: str, status: os.stat_result, sidecar: str | None, beside: os.stat_result | None) -> _Seen:
         """What is known of the pair now; ``ready`` once it has settled and its writers are gone."""
-        key = prefix + name
         identity = (_identify(status), None if beside is None else _identify(beside))
         seen = self.before.get(key)
         if seen is None or seen.identity != identity:
@@ -223,7 +233,7 @@ class _Look:
         due = seen.since + self.settle_seconds
         if not seen.ready and due <= self.now:
             due = self.now + _RETRY_SECONDS
-            seen = self._probe_pair(seen, key, status, sidecar and prefix + sidecar, beside)
+            seen = self._probe_pair(seen, key, status, sidecar, beside)
         if not seen.ready:
             self.settling += 1
             self.next_due = due if self.next_due is None else min(due, self.next_due)
@@ -245,7 +255,7 @@ class _Look:
         if kind != stat.S_IFREG:
             return True, f"is {_REFUSED_KINDS.get(kind, 'not a file')}"
         try:
-            fd = os.open(self._path(key), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(f"{self.root}/{key}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 same = _identify(os.fstat(fd)) == _identify(status)
                 return same and not has_writer(fd), None
@@ -258,19 +268,9 @@ class _Look:
                 self.problems.append(f"input/{show(key)}: cannot be opened: {error.strerror}")
             return False, None
 
-    def _arrive(self, key: str, seen: _Seen, sidecar: str | None, rivalry: str | None) -> None:
-        beside = None if sidecar is None else self._path(sidecar)
-        refusal = seen.refusal or rivalry
-        arrival = Arrival(key, self._path(key), seen.identity[0], beside, shared=False, refusal=refusal)
-        self.arrivals.append(arrival)
-
-    def _share(self, arrival: Arrival) -> Arrival:
-        """The arrival, told whether a picture that comes after it needs the same sidecar."""
-        if arrival.sidecar is None:
-            return arrival
-        key = str(arrival.sidecar)
-        self.users[key] -= 1
-        return replace(arrival, shared=self.users[key] > 0)
-
-    def _path(self, key: str) -> Path:
-        return self.root / key
+    def _arrival(self, key: str, seen: _Seen, sidecar: str | None, rivalry: str | None) -> Arrival:
+        """To be called once for each arrival, in their order: the last one that needs a sidecar may move it."""
+        if sidecar is not None:
+            self.users[sidecar] -= 1
+        shared = sidecar is not None and self.users[sidecar] > 0
+        return Arrival(key, self.root, seen.identity[0], sidecar, shared, seen.refusal or rivalry)

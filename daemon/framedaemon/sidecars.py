@@ -32,15 +32,14 @@ def find_sidecar(picture: str, names: Iterable[str]) -> Pair:
 
 def pair_up(names: Iterable[str]) -> dict[str, Pair]:
     """For each name that is not a TOML file's: its sidecar among ``names``, the files of one folder."""
+    names = list(names)
+    toml = {name for name in names if name[-len(SUFFIX) :].lower() == SUFFIX}
+    if not toml:
+        return dict.fromkeys(names, Pair(None))
     sidecars: dict[str, list[str]] = {}
-    pictures: dict[str, str] = {}
-    for name in names:
-        if is_sidecar(name):
-            sidecars.setdefault(name[: -len(SUFFIX)], []).append(name)
-        elif name.lower() != FOLDER_DEFAULTS:
-            pictures[name] = name.rpartition(".")[0] or name
-    if not sidecars:
-        return dict.fromkeys(pictures, Pair(None))
+    for name in filter(is_sidecar, toml):
+        sidecars.setdefault(name[: -len(SUFFIX)], []).append(name)
+    pictures = {name: name.rpartition(".")[0] or name for name in names if name not in toml}
     needed = {stem for name, stem in pictures.items() if name not in sidecars}
     return {name: _choose(name, stem, sidecars, stem in needed) for name, stem in pictures.items()}
 
