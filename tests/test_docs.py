@@ -1,0 +1,201 @@
+"""What the documents say is true: examples run, names exist, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import numpy as np
+import pytest
+import tomli
+
+from framedaemon import Clip, ClipSpec, Estimate, Machine, Picture, Placement, Scratch, StageTask
+from framedaemon.events import ALL_EVENTS, Event, JobPublished, event_name
+from framedaemon.hooks import Hooks
+from framedaemon.layers import KINDS, Layer, read_request
+from framedaemon.plugins import Registry, load_plugins
+from framedaemon.settings import Settings
+from framedaemon.stages import AnyGenerator, AnyInterpolator, StageKind
+from framedaemon.timeline import Timeline
+from framedaemon.toml import Table, fit, read_toml
+from framedaemon.weave import Tally, weave
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))
+MACHINE = Machine("cpu", 0, 8 * 2**30, 2)
+
+
+class Example(NamedTuple):
+    """A fenced block; its file is the comment in its first line."""
+
+    page: str
+    file: str
+    text: str
+
+
+def _examples(language: str) -> list[Example]:
+    found = []
+    for page in PAGES:
+        for text in re.findall(
+            rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+        ):
+            named = re.match(r"# (\S+\.\w+)\n", text)
+            found.append(Example(page.name, named[1] if named else "", text))
+    return found
+
+
+TOML = _examples("toml")
+DROP_INS = [example for example in _examples("python") if example.file.startswith("plugins/")]
+PACKAGES = [example for example in _examples("python") if not example.file.startswith("plugins/")]
+
+
+def _id(example: Example) -> str:
+    return f"{example.page}-{example.file or 'recipe'}"
+
+
+@pytest.fixture
+def documented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """All plugins, the documents' own among them, each installed as its text says."""
+    before = set(sys.modules)
+    for example in (*DROP_INS, *PACKAGES):
+        path = tmp_path / example.file
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        path.write_text(example.text, encoding="utf-8")
+        path.chmod(0o644)
+    for example in TOML:
+        _install(tmp_path, example)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield load_plugins(tmp_path / "plugins")
+    for name in set(sys.modules) - before:
+        if "framedaemon_instance_plugins" in name or name in {Path(example.file).parent.name for example in PACKAGES}:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("example", TOML, ids=_id)
+def test_an_example_file_would_be_read(example: Example, documented: Registry) -> None:
+    table = read_toml(example.text.encode(), example.page)
+
+    assert _misfits(table, example, documented) == []
+
+
+@pytest.mark.parametrize("example", DROP_INS, ids=_id)
+def test_an_example_file_is_a_plugin(example: Example, documented: Registry) -> None:
+    plugin = documented.plugins[Path(example.file).stem]
+
+    assert (plugin.state, plugin.reason) == ("ready", "")
+
+
+@pytest.mark.parametrize("example", PACKAGES, ids=_id)
+def test_an_example_package_is_a_plugin(example: Example, documented: Registry) -> None:
+    plugin = documented.plugins[Path(example.file).parent.name.removeprefix("framedaemon_")]
+
+    assert (plugin.state, plugin.reason) == ("ready", "")
+
+
+def test_the_example_interpolator_fills_and_sees_cuts(documented: Registry) -> None:
+    frames = [np.full((4, 6, 3), level, np.uint8) for level in (0, 10, 200)]
+    stage = cast(AnyInterpolator, documented.stage("interpolate", "blend"))
+    spec = ClipSpec(6, 4, 3, Fraction(16))
+
+    with stage.load(Placement(), stage.options()) as fill:
+        woven = weave(Clip(spec, iter(frames)), Timeline(3, Fraction(16), Fraction(64)), fill, "blend", Tally())
+        levels = [int(frame[0, 0, 0]) for frame in woven]
+
+    assert levels == [0, 3, 5, 8, 10, 10, 10, 200, 200]
+
+
+def test_the_example_generator_keeps_its_promise(documented: Registry, tmp_path: Path) -> None:
+    picture = Picture(np.full((4, 6, 3), 200, np.uint8))
+    stage = cast(AnyGenerator, documented.stage("generate", "sunrise"))
+    options = stage.options(frames=5)
+
+    with stage.load(Placement(), options) as generate:
+        clip = Clip(stage.promise(picture, options), generate(picture, Scratch(tmp_path)), "sunrise")
+        levels = [int(frame[0, 0, 0]) for frame in clip]
+
+    assert levels == [20, 65, 110, 155, 200]
+
+
+def test_the_example_policy_answers_for_what_it_speaks_of(documented: Registry) -> None:
+    kinds: tuple[StageKind, ...] = ("interpolate", "encode")
+
+    placements = [documented.place(StageTask(kind, "x", 64, 64, 9), Estimate(), MACHINE, 0) for kind in kinds]
+
+    assert [placement.threads for placement in placements] == [1, 2]
+
+
+def test_the_example_observer_hears_of_videos(documented: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    muted = documented.tell(JobPublished("1", "cat.jpg", "cat.mp4", 321, 12.3, 1000))
+
+    assert muted == []
+    assert "cat.mp4: 321 frames in 12 s" in capsys.readouterr().err
+
+
+def test_the_plugin_guide_names_every_hook() -> None:
+    guide = _text("docs/plugins.md")
+
+    hooks = [name for name in vars(Hooks) if not name.startswith("_")]
+
+    assert len(hooks) == 5
+    assert [name for name in hooks if f"| `{name}(" not in guide] == []
+
+
+def test_the_plugin_guide_names_every_event() -> None:
+    guide = _text("docs/plugins.md")
+
+    rows = [f"| `{event.__name__}` | `{_log_name(event)}` |" for event in ALL_EVENTS]
+
+    assert [row for row in rows if row not in guide] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_that_are_there(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def _entry_points(example: Example) -> dict[str, str]:
+    project = tomli.loads(example.text).get("project", {})
+    points: dict[str, str] = project.get("entry-points", {}).get("framedaemon", {})
+    return points
+
+
+def _install(site: Path, example: Example) -> None:
+    """Make the entry points of a pyproject.toml findable, as pip would."""
+    points = _entry_points(example)
+    if points:
+        info = site / f"{next(iter(points.values()))}-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {info.name}\nVersion: 1\n")
+        lines = [f"{name} = {module}\n" for name, module in points.items()]
+        (info / "entry_points.txt").write_text("[framedaemon]\n" + "".join(lines))
+
+
+def _text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def _log_name(event: type[Event]) -> str:
+    return event_name(event.__new__(event))
+
+
+def _misfits(table: Table, example: Example, registry: Registry) -> list[str]:
+    """What is wrong with an example; a recipe's options are those of its stage, or for ``auto`` of any of its kind."""
+    if example.file == "pyproject.toml":
+        return [] if _entry_points(example) else ["no entry points"]
+    if example.file == "config.toml":
+        table = fit(table, Settings, example.page).defaults.table()
+    found = []
+    for recipe in read_request([Layer(example.page, table, sidecar=True)]).recipes:
+        for kind in KINDS:
+            choice = getattr(recipe, kind)
+            named = [stage for stage in registry.stages(kind) if choice.use in ("auto", stage.name)]
+            known = {key for stage in named for key in stage.options.model_fields}
+            found += [f"[{kind}] {key}" for key in choice.options if key not in known]
+            found += [] if named or choice.use == "none" else [f"[{kind}] use = {choice.use}"]
+    return found
