@@ -1,0 +1,152 @@
+"""Wakes the daemon when something comes into input/; what came, the next scan finds out.
+
+Events are a convenience: whatever they miss, the rescan finds after ``rescan_seconds``. So nothing here fails: where
+events do not come (network mounts, used up inotify limits) `Watch.note` says so, and rescans do the whole work.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from watchdog.events import (
+    DirCreatedEvent,
+    DirDeletedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+from framedaemon.naming import show
+
+# With every kind of event, thousands of files at once overflow the queue; with these they do not.
+_EVENTS: list[type[FileSystemEvent]] = [
+    *(FileClosedEvent, FileCreatedEvent, FileMovedEvent),
+    *(DirCreatedEvent, DirMovedEvent, DirDeletedEvent),
+]
+# Others write there without our kernel hearing of it.
+_REMOTE = {
+    *("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "ceph", "9p", "virtiofs", "lustre", "gpfs", "beegfs"),
+    *("gfs2", "ocfs2", "glusterfs", "vboxsf", "prl_fs", "drvfs", "fakeowner", "davfs", "fuse.davfs", "fuse.davfs2"),
+    *("fuse.sshfs", "fuse.rclone", "fuse.s3fs", "fuse.gcsfuse", "fuse.glusterfs", "fuse.ceph", "fuse.ceph-fuse"),
+    *("fuse.juicefs", "fuse.curlftpfs", "fuse.vmhgfs-fuse", "fuse.grpcfuse", "fuse.osxfs", "fuse.gvfsd-fuse"),
+}
+_JOIN_SECONDS = 5.0
+
+
+class Watch:
+    """Calls ``wake``, in a thread of its own, when something may have come; ``wake`` may only set a flag."""
+
+    def __init__(self, root: Path, wake: Callable[[], None], mode: Literal["auto", "events", "poll"] = "auto") -> None:
+        self.note = "not started"
+        """Why no events come, for the log; empty while they do."""
+        self._root = root
+        self._wake = wake
+        self._mode = mode
+        self._observer: BaseObserver | None = None
+        self._handler: _Handler | None = None
+        self._watched: tuple[int, int] | None = None
+
+    def start(self) -> None:
+        """Begin to watch, or note why not."""
+        self._watched = _identify(self._root)
+        self.note = self._why_not()
+        if self.note:
+            return
+        observer = Observer()
+        real = os.path.realpath(self._root)  # links are not followed by watchdog, not even the root's own
+        handler = _Handler(real, self._wake)
+        observer.schedule(handler, real, recursive=True, event_filter=_EVENTS)
+        try:
+            observer.start()
+        except OSError as error:  # inotify's limits: fs.inotify.max_user_watches, max_user_instances
+            self.note = f"{show(self._root)}: cannot be watched ({error.strerror}); rescans alone find what comes"
+            return
+        self._observer, self._handler = observer, handler
+
+    def stop(self) -> None:
+        """Stop watching; safe to call at any time."""
+        observer, self._observer, self._handler, self.note = self._observer, None, None, "not started"
+        if observer is not None:
+            observer.stop()
+            observer.join(_JOIN_SECONDS)
+
+    def check(self) -> bool:
+        """Mend a watch that went deaf; call it at each tick. True when it was mended: something may have come.
+
+        A folder that was deleted, moved or mounted over leaves the watch on the old one, alive and deaf.
+        """
+        died = self._observer is not None and not self._observer.is_alive()
+        deaf = self._handler is not None and self._handler.deaf
+        if self._mode == "poll" or (_identify(self._root) == self._watched and not died and not deaf):
+            return False
+        self.stop()
+        self.start()
+        return self._watched is not None
+
+    def _why_not(self) -> str:
+        if self._mode == "poll":
+            return 'config.toml [inbox] watch is "poll": rescans alone find what comes'
+        if self._watched is None:
+            return f"{show(self._root)}: is not there"
+        kind = filesystem_of(self._root)
+        if self._mode == "auto" and kind in _REMOTE:
+            return f"{show(self._root)}: is on {kind}, which sends no events; rescans alone find what comes"
+        return ""
+
+
+class _Handler(FileSystemEventHandler):
+    """Wakes for everything but what the daemon itself puts away."""
+
+    def __init__(self, root: str, wake: Callable[[], None]) -> None:
+        self.deaf = False
+        """Whether the watched folder was deleted; one made anew may even get its inode."""
+        self._root = root
+        self._ours = (f"{root}/done/", f"{root}/failed/")
+        self._wake = wake
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Called by watchdog's thread."""
+        if isinstance(event, DirDeletedEvent) and os.fsdecode(event.src_path) == self._root:
+            self.deaf = True
+        if not os.fsdecode(event.dest_path or event.src_path).startswith(self._ours):
+            self._wake()
+
+
+def filesystem_of(path: Path) -> str:
+    """The kind of file system that ``path`` lies on, in the kernel's words: ``ext4``, ``nfs4``; empty if unknown."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+    except OSError:
+        return ""
+    return mounted_type(os.path.realpath(path), mounts)
+
+
+def mounted_type(path: str, mounts: str) -> str:
+    """The kind of file system at ``path`` after ``mounts``, the text of /proc/self/mountinfo."""
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        before, _, after = line.partition(" - ")
+        fields = before.split(" ")
+        if len(fields) < 5 or not after:
+            continue
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4]).rstrip("/")
+        if len(point) >= best and (path == point or path.startswith(f"{point}/")):
+            best, kind = len(point), after.split(" ")[0]
+    return kind
+
+
+def _identify(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
