@@ -60,6 +60,7 @@ class Arrival:
     identity: Identity
     sidecar_name: str | None
     """Relative to input/."""
+    sidecar_identity: Identity | None
     shared: bool
     """Other pictures still need the sidecar: copy it, do not move it."""
     refusal: str | None
@@ -76,9 +77,11 @@ class Arrival:
         return None if self.sidecar_name is None else self.root / self.sidecar_name
 
     def unchanged(self) -> bool:
-        """Whether the file is still the one that was scanned; ask right before taking it."""
+        """Whether the file and its sidecar are still those that were scanned; ask right before taking them."""
         try:
-            return _identify(os.lstat(self.path)) == self.identity
+            return _identify(os.lstat(self.path)) == self.identity and (
+                self.sidecar is None or _identify(os.lstat(self.sidecar)) == self.sidecar_identity
+            )
         except OSError:
             return False
 
@@ -273,4 +276,4 @@ class _Look:
         if sidecar is not None:
             self.users[sidecar] -= 1
         shared = sidecar is not None and self.users[sidecar] > 0
-        return Arrival(key, self.root, seen.identity[0], sidecar, shared, seen.refusal or rivalry)
+        return Arrival(key, self.root, seen.identity[0], sidecar, seen.identity[1], shared, seen.refusal or rivalry)

@@ -77,6 +77,12 @@ class Layer:
     table: Table = field(default_factory=dict)
     sidecar: bool = False
     """Only a sidecar may hold ``[[job]]`` tables."""
+    prefix: str = ""
+    """``defaults.`` where the tables stand below another one, as in config.toml."""
+
+    def spot(self, kind: StageKind) -> str:
+        """What messages call one of its tables: ``config.toml [defaults.encode]``."""
+        return f"{self.where} [{self.prefix}{kind}]"
 
 
 def load_layers(input_folder: Path, name: str, sidecar: Path | None) -> tuple[Layer, ...]:
@@ -140,7 +146,7 @@ def _check_layer(layer: Layer) -> Iterable[str]:
         yield from error.problems
     for part in (layer, *_jobs(layer)):
         for kind in KINDS:
-            yield from _check_table(kind, _table(part, kind), f"{part.where} [{kind}]")
+            yield from _check_table(kind, _table(part, kind), part.spot(kind))
 
 
 def _check_table(kind: StageKind, table: Table, where: str) -> Iterable[str]:
@@ -184,9 +190,9 @@ def _merge(kind: StageKind, layers: Sequence[Layer]) -> StageChoice:
         use = str(table.get("use", use))
         for key, value in table.items():
             if key != "use":
-                options[key], origins[key] = value, layer.where
+                options[key], origins[key] = value, layer.spot(kind)
             if key not in ("use", "loop") and kind == "interpolate" and use == "none":
-                raise TomlError(f'{layer.where} [interpolate] {show(key)}: means nothing with use = "none"')
+                raise TomlError(f'{layer.spot(kind)} {show(key)}: means nothing with use = "none"')
     return StageChoice(use=use, options=options, origins={key: origins[key] for key in options})
 
 

@@ -55,12 +55,12 @@ class StageChoice(BaseModel):
     options: dict[str, JsonValue] = {}
     """What the stage's options model is filled with."""
     origins: dict[str, str] = {}
-    """For each option the file that said it, for messages: ``holiday/defaults.toml``."""
+    """For each option the file and table that said it, for messages: ``cat.toml [encode]``."""
 
     def fit(self, kind: StageKind, model: type[O], where: str) -> O:
         """The stage's options, or JobRejected with every problem. ``where`` stands for options of unknown origin."""
         try:
-            return fit(self.options, model, lambda key: f"{self.origins.get(key, where)} [{kind}]")
+            return fit(self.options, model, lambda key: self.origins.get(key, f"{where} [{kind}]"))
         except TomlError as error:
             raise JobRejected(error.problems) from error
 

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
 
-from framedaemon.errors import SettingsError
+from framedaemon.errors import JobRejected, SettingsError
+from framedaemon.layers import Layer, read_request
 from framedaemon.toml import Table, TomlError, fit, load_toml
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -137,9 +138,14 @@ class DefaultSettings(Section):
     encode: dict[str, JsonValue] = {}
     """As in a sidecar."""
 
+    def layer(self) -> Layer:
+        """The lowest layer of every recipe."""
+        table: Table = {"generate": self.generate, "interpolate": self.interpolate, "encode": self.encode}
+        return Layer("config.toml", table, prefix="defaults.")
+
     def table(self) -> Table:
-        """The three as one table, the lowest layer of every recipe."""
-        return {"generate": self.generate, "interpolate": self.interpolate, "encode": self.encode}
+        """The three as one table."""
+        return self.layer().table
 
 
 class Settings(Section):
@@ -159,8 +165,10 @@ def read_settings(path: Path) -> Settings:
     Raises SettingsError with every problem, each with file and key.
     """
     try:
-        return fit(load_toml(path, path.name), Settings, path.name)
+        settings = fit(load_toml(path, path.name), Settings, path.name)
+        read_request([settings.defaults.layer()])
     except FileNotFoundError:
         return Settings()
-    except TomlError as error:
+    except (TomlError, JobRejected) as error:
         raise SettingsError(error.problems) from error
+    return settings
