@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from framedaemon import Generator, hookimpl
-from framedaemon_camera.stage import Camera, CameraOptions
+from framedaemon_camera.options import CameraOptions
+from framedaemon_camera.stage import Camera
 
 __all__ = ["Camera", "CameraOptions", "generators"]
 

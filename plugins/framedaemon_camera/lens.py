@@ -100,14 +100,24 @@ def make_level(pixels: Pixels, level: Level) -> Pixels:
     """The level's samples, (H, W, 4) uint8 RGBX, from the whole picture's ``pixels`` (H, W, 3)."""
     left, top, right, bottom = level.crop(pixels.shape[1], pixels.shape[0])
     image = _averaged(pixels[top:bottom, left:right], level.factor)
-    edges = (level.region[0] - left, level.region[1] - top, level.region[2] - left, level.region[3] - top)
-    box = tuple(min(edge / level.factor, side) for edge, side in zip(edges, image.size * 2, strict=True))
-    if level.coarse[0]:
-        image = image.resize(level.coarse, Image.Resampling.LANCZOS, box=box)
-        box = (0, 0, *level.coarse)
+    edges = np.array(level.region) - (left, top, left, top)
+    x0, y0, x1, y1 = (edges / level.factor).tolist()
+    box = (x0, y0, min(x1, image.width), min(y1, image.height))
     image = image.resize(level.size, Image.Resampling.LANCZOS, box=box)
     # Four channels: OpenCV looks them up twice as fast as three.
-    return np.asarray(cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2RGBA), np.uint8)
+    samples = cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2RGBA)
+    if level.scale > 1:
+        across, down = (_lanczos(level.scale / pitch) for pitch in level.pitch)
+        cv2.sepFilter2D(samples, -1, across, down, dst=samples, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(samples, np.uint8)
+
+
+def _lanczos(width: float) -> npt.NDArray[np.float32]:
+    """Weights of a Lanczos-3 filter that removes waves shorter than two times ``width`` samples; they sum to 1."""
+    reach = int(3 * width)
+    x = np.arange(-reach, reach + 1) / width
+    weights = np.sinc(x) * np.sinc(x / 3)
+    return (weights / weights.sum()).astype(np.float32)
 
 
 def _averaged(pixels: Pixels, factor: int) -> Image.Image:

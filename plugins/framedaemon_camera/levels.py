@@ -1,12 +1,9 @@
 """The picture, kept at the few scales a move needs, each free of what a frame at that scale cannot show.
 
-A frame looks up each of its pixels by linear interpolation, at exact coordinates. That is sharp and steady
-because a level has two samples for each pixel of the frame, and free of shimmer because a level holds no detail
-finer than the frame's pixels:
+    picture ─▶ resized to 2.6 samples for each pixel of a frame ─▶ Lanczos: no wave shorter than two pixels
 
-    picture ─▶ Lanczos, to one sample a pixel (removes what would alias) ─▶ Lanczos, to two samples a pixel
-
-A move whose scale changes has levels a factor of 1.3 apart at most, and a frame between two of them is a mixture
+A frame looks up each of its pixels in a level by linear interpolation, at exact coordinates. That is sharp because
+samples lie close, and free of shimmer because a level holds no detail that a frame cannot show. A move whose scale changes has levels a factor of 1.3 apart at most, and a frame between two of them is a mixture
 of both, by the logarithm of its scale: nothing pops. Where the picture is enlarged there is nothing to remove, and
 one level does.
 """
@@ -22,11 +19,14 @@ import numpy.typing as npt
 
 from framedaemon_camera.moves import Path, Views
 
-_OVERSAMPLE = 2
+# Samples for a pixel. Linear interpolation is softest half-way between samples; with 2 or 3, all pixels of a frame are
+# half-way at once, and a slow pan breathes: its sharpness (mean squared second difference) varies by 4 to 13 % from
+# frame to frame. With 2.6 a frame has pixels at every distance, and it varies by 1 %.
+_OVERSAMPLE = 2.6
 _STEP = 1.3  # between levels: at worst 1.14 from the nearer one
 _REDUCE_BY = 3  # below this ratio Lanczos alone shrinks; above, whole pixels are averaged first
 _LEAST_PITCH = 0.25  # source pixels: beyond four samples a source pixel, more look no smoother
-_SUPPORT = 3  # of Lanczos-3, in pixels of the coarser grid
+_SUPPORT = 3  # of Lanczos-3, in pixels of a frame
 _CHUNK = 4096  # frames looked at together
 
 
@@ -38,8 +38,6 @@ class Level:
     """Source pixels for each pixel of a frame; what is finer is removed. 1 at least."""
     region: tuple[float, float, float, float]
     """(left, top, right, bottom) in source pixels: what views of this scale can see."""
-    coarse: tuple[int, int]
-    """(W, H) of the grid where the filter's result stands; (0, 0) when nothing is to be removed."""
     size: tuple[int, int]
     """(W, H) in samples."""
 
@@ -100,10 +98,10 @@ def plan_ladder(path: Path) -> Ladder:
 def _level(scale: float, region: tuple[float, float, float, float], nearest: float) -> Level:
     extent = region[2] - region[0], region[3] - region[1]
     if scale > 1:
-        coarse = math.ceil(extent[0] / scale), math.ceil(extent[1] / scale)
-        return Level(scale, region, coarse, (coarse[0] * _OVERSAMPLE, coarse[1] * _OVERSAMPLE))
-    pitch = max(min(nearest, 1.0) / _OVERSAMPLE, _LEAST_PITCH)
-    return Level(scale, region, (0, 0), (math.ceil(extent[0] / pitch), math.ceil(extent[1] / pitch)))
+        pitch = scale / _OVERSAMPLE
+    else:
+        pitch = max(min(nearest, 1.0) / _OVERSAMPLE, _LEAST_PITCH)
+    return Level(scale, region, (math.ceil(extent[0] / pitch), math.ceil(extent[1] / pitch)))
 
 
 def _chunks(path: Path) -> Iterator[Views]:

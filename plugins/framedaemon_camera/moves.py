@@ -80,10 +80,10 @@ class Path:
         scale = min(width / clip_width, height / clip_height)
         return scale * clip_width, scale * clip_height
 
-    def _centre(self, axis: int, extent: float | Floats) -> float | Floats:
+    def _centre(self, axis: int, extent: float) -> float:
         """Where ``extent`` pixels along ``axis`` lie nearest to the focus and inside the picture."""
         side = self.picture[axis]
-        return np.clip(self.options.focus[axis] * side, extent / 2, side - extent / 2)
+        return max(extent / 2, min(side - extent / 2, self.options.focus[axis] * side))
 
     def _push(self, progress: Floats) -> Views:
         closest = 1 - self.options.amount

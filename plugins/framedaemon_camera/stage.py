@@ -13,6 +13,7 @@ from framedaemon import (
     Estimate,
     Frame,
     Generate,
+    GeneratorOptions,
     JobRejected,
     Machine,
     OutOfMemory,
@@ -22,7 +23,7 @@ from framedaemon import (
     Source,
     SourceKind,
 )
-from framedaemon_camera.levels import Ladder, Level, plan_ladder
+from framedaemon_camera.levels import Level, plan_ladder
 from framedaemon_camera.moves import Path
 from framedaemon_camera.options import CameraOptions, clip_of
 
@@ -36,7 +37,7 @@ class Camera:
 
     name: ClassVar[str] = "camera"
     summary: ClassVar[str] = "a camera move over a still picture; needs no GPU and no weights"
-    options: ClassVar[type[CameraOptions]] = CameraOptions
+    options: ClassVar[type[GeneratorOptions]] = CameraOptions
     accepts: ClassVar[frozenset[SourceKind]] = frozenset({"picture"})
     preference: ClassVar[int] = 10
 
@@ -85,7 +86,7 @@ def _generate(
     from framedaemon_camera.lens import Lens
 
     gives = clip_of(picture, options)
-    seed = options.seed if options.seed is not None else zlib.crc32(picture.pixels)
+    seed = options.seed if options.seed is not None else zlib.crc32(picture.pixels.data)
     path = _path(picture, gives, options, seed)
     scratch.progress("look at the picture", 0.0)
     lens = Lens(picture.pixels, path, plan_ladder(path))
