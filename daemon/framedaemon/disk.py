@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from framedaemon.settings import show_bytes
+
 FreeBytes = Callable[[Path], int]
 
 
@@ -71,13 +73,3 @@ def shortage(
         if available < needed:
             return Shortage(folder, available, needed)
     return None
-
-
-def show_bytes(count: int) -> str:
-    """A size for people, in binary units: ``1.4 GiB``."""
-    size = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"

@@ -32,6 +32,12 @@ class HandOver(Generic[T]):
         self._error: BaseException | None = None
         self._thread = Thread(target=self._produce, name=name, daemon=True)
 
+    def __enter__(self) -> HandOver[T]:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def __iter__(self) -> Iterator[T]:
         self._thread.start()
         try:

@@ -43,13 +43,10 @@ class History:
         low, high = _CORRECTION
         return min(high, max(low, max(ratios))) if ratios else 1.0
 
-    def fitted(self, device: str, stage: str, shape: str) -> int:
-        """The rung of the memory ladder that worked for this device, stage and shape; 0: the first, or not known."""
-        row = self._db.execute(
-            "SELECT attempt FROM placements WHERE device = ? AND stage = ? AND shape = ?", (device, stage, shape)
-        ).fetchone()
-        return row[0] if row is not None else 0
+    def fits(self) -> dict[str, int]:
+        """The rungs of the memory ladder that worked, by `StageTask.fit_key`."""
+        return dict(self._db.execute("SELECT key, rung FROM placements").fetchall())
 
-    def remember_fit(self, device: str, stage: str, shape: str, attempt: int) -> None:
+    def remember_fit(self, key: str, rung: int) -> None:
         """Start the next job of this device, stage and shape on this rung."""
-        self._db.execute("INSERT OR REPLACE INTO placements VALUES (?, ?, ?, ?)", (device, stage, shape, attempt))
+        self._db.execute("INSERT OR REPLACE INTO placements VALUES (?, ?)", (key, rung))

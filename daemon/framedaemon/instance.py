@@ -73,6 +73,11 @@ class Instance:
         return self.tmp / "lock"
 
     @property
+    def status(self) -> Path:
+        """What the running daemon is doing right now."""
+        return self.tmp / "status.json"
+
+    @property
     def plugins(self) -> Path:
         return self.root / "plugins"
 

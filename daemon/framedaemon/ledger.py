@@ -13,14 +13,13 @@ holds the instance's lock); others open it read-only. File names are kept as byt
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from framedaemon.history import History
 
@@ -55,9 +54,7 @@ CREATE TABLE measures (
     stage TEXT NOT NULL, work REAL NOT NULL, seconds REAL NOT NULL, estimated_bytes INTEGER NOT NULL,
     bytes INTEGER NOT NULL, at REAL NOT NULL);
 CREATE INDEX measures_of_stage ON measures (stage, at);
-CREATE TABLE placements (
-    device TEXT NOT NULL, stage TEXT NOT NULL, shape TEXT NOT NULL, attempt INTEGER NOT NULL,
-    PRIMARY KEY (device, stage, shape));
+CREATE TABLE placements (key TEXT PRIMARY KEY, rung INTEGER NOT NULL);
 """
 
 
@@ -98,8 +95,8 @@ class JobRow:
     """How often it ran out of memory."""
     not_before: float
     reason: str
-    plan: dict[str, Any] | None
-    """The plan's summary."""
+    plan: str | None
+    """JSON of the last attempt's PlanSummary."""
     priority: int
     created: float
     started: float | None
@@ -229,7 +226,7 @@ class Ledger:
         return [_job(row) for row in self._db.execute(f"{_JOBS} WHERE drop_id = ? ORDER BY number", (drop_id,))]
 
     def next_job(self, now: float, busy: Sequence[str] = ()) -> JobRow | None:
-        """The job to run next, none of ``busy``: by priority, then by age; those that wait until later are passed over."""
+        """The job to run next, none of ``busy``: by priority, then by age; not one that waits until later."""
         marks = ",".join("?" * len(busy))
         query = (
             f"{_JOBS} WHERE jobs.ended IS NULL AND jobs.state IN ('queued', 'waiting') AND jobs.not_before <= ?"
@@ -239,8 +236,8 @@ class Ledger:
         return _job(row) if row is not None else None
 
     def next_due(self) -> float | None:
-        """When the next job that waits may run."""
-        query = "SELECT min(not_before) FROM jobs WHERE ended IS NULL AND state IN ('queued', 'waiting')"
+        """When the next job that waits may run, or be published."""
+        query = "SELECT min(not_before) FROM jobs WHERE ended IS NULL AND state != 'running'"
         return self._db.execute(query).fetchone()[0]  # type: ignore[no-any-return]  # a REAL or NULL
 
     def count(self) -> dict[JobState, int]:
@@ -251,16 +248,16 @@ class Ledger:
         """Record an attempt, before it starts; returns its number, from 1."""
         with self.transaction():
             self._db.execute(
-                "UPDATE jobs SET state = 'running', attempts = attempts + 1, strikes = strikes + 1, started = ?, reason = ''"
-                " WHERE id = ?",
+                "UPDATE jobs SET state = 'running', attempts = attempts + 1, strikes = strikes + 1, started = ?,"
+                " reason = '' WHERE id = ?",
                 (now, id),
             )
             number: int = self._db.execute("SELECT attempts FROM jobs WHERE id = ?", (id,)).fetchone()[0]
             self._db.execute("INSERT INTO attempts (job_id, number, started) VALUES (?, ?, ?)", (id, number, now))
         return number
 
-    def set_plan(self, id: str, plan: dict[str, Any]) -> None:
-        self._db.execute("UPDATE jobs SET plan = ? WHERE id = ?", (json.dumps(plan), id))
+    def set_plan(self, id: str, plan: str) -> None:
+        self._db.execute("UPDATE jobs SET plan = ? WHERE id = ?", (plan, id))
 
     def wait(self, id: str, reason: str, not_before: float) -> None:
         """A job that was not started waits."""
@@ -271,6 +268,10 @@ class Ledger:
     def publishing(self, id: str, output: str) -> None:
         """Record that a checked video is about to appear as ``output``. Comes before it does."""
         self._db.execute("UPDATE jobs SET state = 'publishing', output = ? WHERE id = ?", (output, id))
+
+    def hold_publication(self, id: str, reason: str, not_before: float) -> None:
+        """A finished video could not be made visible yet."""
+        self._db.execute("UPDATE jobs SET reason = ?, not_before = ? WHERE id = ?", (reason, not_before, id))
 
     def again(self, id: str, outcome: Outcome, reason: str, now: float, not_before: float) -> None:
         """An attempt ended without a video, and there will be another, not before ``not_before``."""
@@ -316,5 +317,4 @@ def _drop(row: sqlite3.Row) -> DropRow:
 def _job(row: sqlite3.Row) -> JobRow:
     values = {field.name: row[field.name] for field in fields(JobRow)}
     values["name"] = os.fsdecode(row["name"])
-    values["plan"] = json.loads(row["plan"]) if row["plan"] is not None else None
     return JobRow(**values)

@@ -19,10 +19,9 @@ from pathlib import Path
 
 from framedaemon.errors import OutOfMemory
 from framedaemon.hooks import hookimpl
+from framedaemon.settings import show_bytes
 from framedaemon.stages import Estimate, Machine, Placement
 from framedaemon.task import StageTask
-
-_GIB = 1024**3
 
 
 def clear_cache_every(frames: int) -> int:
@@ -44,9 +43,10 @@ class DefaultMemoryPolicy:
     def memory_policy(self, stage: StageTask, estimate: Estimate, machine: Machine, attempt: int) -> Placement:
         ladder = _cpu_ladder(machine) if machine.device == "cpu" else _device_ladder(stage, machine)
         if attempt >= len(ladder):
+            wants = show_bytes(max(estimate.vram, estimate.ram))
             raise OutOfMemory(
-                f"{stage.name} does not fit: it wants about {_show(estimate)} for {stage.width}x{stage.height}, and "
-                f"ran out of memory in each of {attempt} placements; use a smaller width and height"
+                f"{stage.name} does not fit: it wants about {wants} for {stage.width}x{stage.height} and ran out of "
+                f"memory in each of {attempt} placements, each smaller than the last; use a smaller width and height"
             )
         return ladder[attempt]
 
@@ -73,10 +73,6 @@ def _cpu_ladder(machine: Machine) -> list[Placement]:
         Placement(threads=1, tile=512, reason="on the CPU, one thread, tiles of 512"),
         Placement(threads=1, tile=256, reason="on the CPU, one thread, tiles of 256"),
     ]
-
-
-def _show(estimate: Estimate) -> str:
-    return f"{max(estimate.vram, estimate.ram) / _GIB:.1f} GiB"
 
 
 def this_machine(device: str, threads: int) -> Machine:

@@ -19,7 +19,6 @@ class StageTask:
     frames: int
     """Source frames: those it takes, or for a generator those it draws."""
 
-    @property
-    def shape(self) -> str:
-        """What the ledger remembers placements by: ``832x1216x161``."""
-        return f"{self.width}x{self.height}x{self.frames}"
+    def fit_key(self, device: str) -> str:
+        """What the ledger remembers a placement by that worked: device, stage and shape."""
+        return f"{device} {self.name} {self.width}x{self.height}x{self.frames}"

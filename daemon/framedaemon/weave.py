@@ -10,7 +10,7 @@ picture the gap is held without asking; where the interpolator answers CUT the n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from framedaemon.clip import Clip, ClipSpec, Frame
 from framedaemon.errors import StageFailed
-from framedaemon.stages import Cut, Fill, Gap
+from framedaemon.stages import Cut, Fill, Filled, Gap
 from framedaemon.timeline import Timeline
 
 # Mean absolute difference in 8-bit levels: true duplicates of re-encoded video stay below, the slowest real
@@ -50,11 +50,19 @@ def woven_spec(takes: ClipSpec, timeline: Timeline) -> ClipSpec:
 def weave(clip: Clip, timeline: Timeline, fill: Fill, made_by: str, tally: Tally) -> Clip:
     """The output clip of ``timeline`` over ``clip``, gaps filled by ``fill``.
 
+    A timeline with no frame between two others gives ``fill`` no gap; `no_fill` will do.
     ``tally`` is counted up while the clip flows. Iterating raises StageFailed, naming ``made_by``, when the
     interpolator gives other than one answer a gap, one frame a time, in the clip's shape and dtype.
     """
     loom = _Loom(clip, timeline, made_by, tally)
     return Clip(woven_spec(clip.spec, timeline), loom.weave(fill), made_by)
+
+
+def no_fill(gaps: Iterable[Gap]) -> Iterator[Filled]:
+    """The Fill of a timeline that shows source frames only."""
+    for gap in gaps:
+        raise StageFailed(f"no interpolator, and {len(gap.times)} frames to fill in")
+    yield from ()
 
 
 def is_duplicate(x0: Frame, x1: Frame) -> bool:

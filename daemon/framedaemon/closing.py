@@ -1,0 +1,128 @@
+"""How jobs and drops end: videos appear in output/, pictures are put away, and a crash in between changes nothing.
+
+    job    video made ─▶ row 'publishing' with its name ─▶ rename into output/ ─▶ receipt beside it ─▶ row 'done'
+    drop   every job ended ─▶ row 'closing' ─▶ picture to input/done/ or input/failed/ ─▶ row 'closed' ─▶ folder removed
+
+Each step is recorded before it is taken, and recognised if it was taken when the daemon starts again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from framedaemon.instance import Instance
+from framedaemon.ledger import AttemptRow, DropRow, JobRow, Ledger
+from framedaemon.naming import free_paths, show
+from framedaemon.workspace import Workspace, move, move_aside, write_atomically
+
+RECEIPT_SUFFIX = ".json"
+
+
+class Closing:
+    """Publishes videos and puts pictures away."""
+
+    def __init__(self, instance: Instance, ledger: Ledger) -> None:
+        self._instance = instance
+        self._ledger = ledger
+
+    def publish(self, job: JobRow, now: float) -> Path:
+        """Make the job's finished video and receipt visible and the job done; returns where the video is.
+
+        Raises OSError (a full disk, a vanished output/); call it again then, as after a crash.
+        """
+        folder = Workspace(self._instance.jobs / job.drop_id).job(job.number)
+        made = next((path for path in folder.glob("video*")), None)
+        target = self._instance.output / job.output if job.output is not None else None
+        if made is not None and target is not None and os.path.lexists(target):
+            target = move_aside(made, target)  # copied across filesystems, its original not yet removed
+        elif made is not None:
+            target = self._move_out(job, made)
+        if target is None:
+            raise FileNotFoundError(f"{folder} holds no video")
+        self._write_receipt(folder / "receipt.json", target)
+        self._ledger.finish(job.id, "done", "", now)
+        return target
+
+    def close_drop(self, drop: DropRow) -> None:
+        """Put the picture of a drop whose jobs have all ended where it belongs, with the reasons if any failed."""
+        jobs = self._ledger.jobs_of(drop.id)
+        failed = [job for job in jobs if job.state != "done"]
+        workspace = Workspace(self._instance.jobs / drop.id)
+        self._ledger.set_drop(drop.id, "closing")
+        folder = self._instance.failed if failed else self._instance.done
+        self._put_away(drop, workspace.source, folder, self._explain(drop, failed) if failed else None)
+        self._ledger.set_drop(drop.id, "closed")
+        workspace.remove()
+
+    def _move_out(self, job: JobRow, made: Path) -> Path:
+        folder = self._instance.output / PurePosixPath(job.stem).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        while True:
+            target, _ = free_paths(folder, PurePosixPath(job.stem).name, (made.suffix, RECEIPT_SUFFIX))
+            self._ledger.publishing(job.id, str(target.relative_to(self._instance.output)))
+            try:
+                move(made, target)
+            except FileExistsError:
+                continue  # somebody took the name this very moment
+            return target
+
+    def _write_receipt(self, written: Path, video: Path) -> None:
+        """Put the receipt beside the video, with the name that the video got."""
+        if not written.exists():
+            return  # an earlier call did
+        facts = json.loads(written.read_text(encoding="ascii"))
+        facts["video"]["file"] = video.name
+        name = video.name if video.is_dir() else video.stem
+        data = json.dumps(facts, indent=2, ensure_ascii=True) + "\n"
+        write_atomically(video.parent / f"{name}{RECEIPT_SUFFIX}", data.encode("ascii"))
+        written.unlink()
+
+    def _put_away(self, drop: DropRow, source: Path, folder: Path, reason: str | None) -> None:
+        name = PurePosixPath(drop.name)
+        picture, sidecar = source / name.name, source / drop.sidecar if drop.sidecar is not None else None
+        target = folder / name.parent
+        target.mkdir(parents=True, exist_ok=True)
+        stem, suffix = name.stem, name.suffix
+        side = drop.sidecar.removeprefix(stem) if drop.sidecar is not None else ".toml"
+        aside, side_aside, error_aside = free_paths(target, stem, (suffix, side, ".error.txt"))
+        if reason is not None:
+            write_atomically(error_aside, reason.encode("utf-8", "backslashreplace"))
+        if sidecar is not None and os.path.lexists(sidecar):
+            move_aside(sidecar, side_aside)
+        if os.path.lexists(picture):
+            move_aside(picture, aside)
+
+    def _explain(self, drop: DropRow, failed: Sequence[JobRow]) -> str:
+        """The .error.txt: what was wrong, what to do, and what was tried."""
+        lines = [f"{show(PurePosixPath(drop.name).name)} did not become a video.", ""]
+        for job in failed:
+            title = f"Job {job.number} ({show(job.stem)}): " if len(failed) > 1 or job.number > 1 else ""
+            lines += [f"{title}{_STATES[job.state]}", *(f"  {line}" for line in job.reason.splitlines()), ""]
+            history = self._ledger.attempts(job.id)
+            if len(history) > 1:
+                lines += ["  What was tried:", *(f"  {_attempt(attempt)}" for attempt in history), ""]
+        lines += [
+            "To try again, mend what is said above and move the picture (and its .toml) back into input/.",
+            f"More is in output/logs/jobs/{failed[0].id}.jsonl.",
+            "",
+        ]
+        return "\n".join(lines)
+
+
+_STATES = {
+    "failed": "It cannot be made as it is:",
+    "quarantined": "Every attempt failed; the last one said:",
+    "cancelled": "It was cancelled.",
+    "vanished": "Its file vanished while it was waiting:",
+}
+
+
+def _attempt(attempt: AttemptRow) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(attempt.started))
+    took = f" after {attempt.ended - attempt.started:.0f} s" if attempt.ended is not None else ""
+    said = attempt.reason.partition("\n")[0]
+    return f"{attempt.number}. {when}: {attempt.outcome or 'cut short'}{took}: {said}"

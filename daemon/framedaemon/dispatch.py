@@ -1,0 +1,247 @@
+"""The job at hand: from its place in the queue to its end, whatever the worker makes of it.
+
+next job ─▶ attempt recorded ─▶ order ─▶ planned ─▶ room on the disk? ─▶ go ─▶ finished ─▶ published
+                 ▲                └────▶ rejected: failed                └▶ failed, crashed, stalled: again, at most
+                 └─────────────── waits ◀── disk, memory: again, uncounted ┘  max_attempts times, then quarantined
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from framedaemon import disk
+from framedaemon.closing import Closing
+from framedaemon.disk import Need
+from framedaemon.events import DiskWaited, Event, JobFailed, JobPublished, JobRetried, JobStarted, JobWaiting
+from framedaemon.executor import Executor, Report
+from framedaemon.instance import Instance
+from framedaemon.ledger import JobRow, JobState, Ledger, Outcome
+from framedaemon.log import get_log
+from framedaemon.messages import Advanced, Ended, Finished, Order, Planned, Ready
+from framedaemon.naming import show
+from framedaemon.recipe import Recipe
+from framedaemon.settings import Settings
+from framedaemon.status import Progress
+from framedaemon.summary import PlanSummary
+from framedaemon.workspace import Workspace, size_of
+
+# How soon a job that waits for room on the disk, or for output/ to come back, asks again.
+_ROOM_SECONDS = 15.0
+
+# The longest that a job waits between two attempts.
+_LONGEST_RETRY_SECONDS = 3600.0
+
+
+@dataclass(slots=True)
+class AtWork:
+    """The job that the worker has."""
+
+    row: JobRow
+    started: float
+    plan: PlanSummary | None = None
+
+
+class Dispatch:
+    """Brings jobs to the executor and back. Times are wall-clock seconds, ``now`` monotonic ones."""
+
+    def __init__(
+        self, instance: Instance, settings: Settings, ledger: Ledger, executor: Executor, tell: Callable[[Event], None]
+    ) -> None:
+        self.settings = settings
+        self.progress: Progress | None = None
+        """How far the job at hand is."""
+        self._instance = instance
+        self._ledger = ledger
+        self._executor = executor
+        self._closing = Closing(instance, ledger)
+        self._tell = tell
+        self._at_work: AtWork | None = None
+        self._said_waiting: set[str] = set()
+        self._log = get_log()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is at work."""
+        return self._at_work is not None
+
+    def start_next(self, now: float, wall: float) -> None:
+        """Order the next job, if there is one and the worker is free."""
+        if self._at_work is not None or not self._executor.available(now):
+            return
+        job = self._ledger.next_job(wall)
+        if job is None:
+            return
+        if job.plan is not None and self._lacks_room(job, PlanSummary.model_validate_json(job.plan), wall):
+            return  # known from an earlier attempt, without bothering the worker
+        number = self._ledger.start(job.id, wall)
+        self._at_work = AtWork(job, wall)
+        self.progress = Progress(job.id, show(job.name), number, wall)
+        self._tell(JobStarted(job.id, show(job.name), number))
+        self._executor.order(self._order(job, number), now)
+
+    def hear(self, report: Report, now: float, wall: float) -> None:
+        """Act on what the executor said."""
+        if isinstance(report, Ready):
+            self._log.info("worker_ready", pid=report.pid, device=report.device)
+            for plugin, reason in report.broken.items():
+                self._log.warning("plugin_broken", plugin=plugin, reason=reason)
+        elif self._at_work is None or report.job != self._at_work.row.id:
+            return  # of a job that was cancelled meanwhile
+        elif isinstance(report, Planned):
+            self._admit(self._at_work, report, now, wall)
+        elif isinstance(report, Advanced):
+            if self.progress is not None:
+                self.progress.stages[report.stage] = (report.done, report.total)
+        elif isinstance(report, Finished):
+            self._finished(self._at_work, report, wall)
+        else:
+            self._ended(self._at_work, report, wall)
+
+    def cancel(self, job_id: str, wall: float) -> None:
+        """End a job that is wanted no more, wherever it is."""
+        job = self._ledger.job(job_id)
+        if job is None or job.ended is not None or job.state == "publishing":
+            return
+        if self._at_work is not None and self._at_work.row.id == job_id:
+            self._executor.end()
+            self._rest()
+        self.fail(job, "cancelled", "cancelled by hand", wall)
+
+    def stop(self, wall: float) -> None:
+        """End the worker at once; its job goes on at the next start."""
+        self._executor.end()
+        if self._at_work is not None:
+            self._ledger.again(self._at_work.row.id, "stopped", "the daemon was stopped", wall, wall)
+            self._rest()
+
+    def fail(self, job: JobRow, state: JobState, reason: str, wall: float) -> None:
+        """End a job for good, without a video."""
+        self._ledger.finish(job.id, state, reason, wall)
+        self._log.warning("job_failed", job=job.id, name=show(job.name), state=state, reason=reason)
+        self._tell(JobFailed(job.id, show(job.name), state, reason))
+        self.close_if_ended(job.drop_id)
+
+    def retry(self, job: JobRow, outcome: Outcome, reason: str, wall: float) -> None:
+        """An attempt ended without a video: another one later, or no more."""
+        job = self._ledger.job(job.id) or job
+        if outcome in ("failed", "crashed", "stalled") and job.strikes >= self.settings.worker.max_attempts:
+            self.fail(job, "quarantined", reason, wall)
+            return
+        pause = 0.0
+        if outcome == "disk":
+            pause = _ROOM_SECONDS
+        elif outcome != "memory":
+            pause = min(_LONGEST_RETRY_SECONDS, self.settings.worker.retry_seconds * 2 ** (job.strikes - 1))
+        self._ledger.again(job.id, outcome, reason, wall, wall + pause)
+        self._log.warning("job_retried", job=job.id, name=show(job.name), outcome=outcome, reason=reason, seconds=pause)
+        self._tell(JobRetried(job.id, show(job.name), job.attempts, reason))
+
+    def publish(self, job: JobRow, wall: float) -> None:
+        """Make a finished video visible, now or, where output/ is full or gone, when that is mended."""
+        job = self._ledger.job(job.id) or job
+        try:
+            target = self._closing.publish(job, wall)
+        except OSError as error:
+            self._ledger.hold_publication(job.id, f"cannot publish: {error}", wall + _ROOM_SECONDS)
+            self._say_waiting(job, f"the finished video cannot be put into output/: {error.strerror or error}")
+            return
+        self._said_waiting.discard(job.id)
+        plan = PlanSummary.model_validate_json(job.plan) if job.plan is not None else None
+        frames, seconds, size = plan.frames if plan is not None else 0, wall - (job.started or wall), size_of(target)
+        name = str(target.relative_to(self._instance.output))
+        self._log.info(
+            "job_published", job=job.id, name=show(job.name), output=show(name), frames=frames,
+            seconds=round(seconds, 1), bytes=size, attempts=job.attempts,
+        )  # fmt: skip
+        self._tell(JobPublished(job.id, show(job.name), name, frames, seconds, size))
+        self.close_if_ended(job.drop_id)
+
+    def publish_held(self, wall: float, every: bool = False) -> None:
+        """Try again to publish what could not be published, where its time has come, or all of it."""
+        for job in self._ledger.jobs("publishing"):
+            if every or job.not_before <= wall:
+                self.publish(job, wall)
+
+    def close_if_ended(self, drop_id: str) -> None:
+        """Put a drop's picture away once all its jobs have ended."""
+        if all(job.ended is not None for job in self._ledger.jobs_of(drop_id)):
+            self._closing.close_drop(self._ledger.drop(drop_id))
+
+    def _order(self, job: JobRow, attempt: int) -> Order:
+        workspace = Workspace(self._instance.jobs / job.drop_id)
+        return Order(
+            job=job.id,
+            name=job.name,
+            source=str(workspace.source / job.name.rpartition("/")[2]),
+            folder=str(workspace.job(job.number)),
+            recipe=Recipe.from_json(job.recipe),
+            attempt=attempt,
+            number=job.number,
+            shrinks=job.shrinks,
+            fits=self._ledger.history.fits(),
+        )
+
+    def _admit(self, work: AtWork, planned: Planned, now: float, wall: float) -> None:
+        """Let a planned job run if there is room for what it will write."""
+        work.plan = planned.plan
+        self._ledger.set_plan(work.row.id, planned.plan.model_dump_json())
+        if self.progress is not None:
+            self.progress.expect(planned.plan, self._ledger.history)
+        if self._lacks_room(work.row, planned.plan, wall):
+            self._ledger.again(work.row.id, "disk", "waits for room on the disk", wall, wall + _ROOM_SECONDS)
+            self._rest()
+            return
+        self._said_waiting.discard(work.row.id)
+        self._executor.go(work.row.id, now)
+
+    def _need(self, plan: PlanSummary) -> Need:
+        """What the plan will write, its video corrected by what earlier videos really took."""
+        return Need(plan.temporary_bytes, round(plan.video_bytes * self._ledger.history.correction(plan.encoder)))
+
+    def _lacks_room(self, job: JobRow, plan: PlanSummary, wall: float) -> bool:
+        """Whether the job must wait for the disk; then it says so and is put off."""
+        folders = (self._instance.tmp, self._instance.output)
+        shortage = disk.shortage(self._need(plan), {}, folders, self.settings.disk.keep_free_bytes)
+        if shortage is None:
+            return False
+        if job.id not in self._said_waiting:
+            self._tell(DiskWaited(str(shortage.folder), shortage.free, shortage.needed))
+        self._say_waiting(job, shortage.describe())
+        self._ledger.wait(job.id, shortage.describe(), wall + _ROOM_SECONDS)
+        return True
+
+    def _say_waiting(self, job: JobRow, reason: str) -> None:
+        """Once for each job and wait: a full disk over a weekend must not fill the log."""
+        if job.id not in self._said_waiting:
+            self._said_waiting.add(job.id)
+            self._log.warning("job_waiting", job=job.id, name=show(job.name), reason=reason)
+            self._tell(JobWaiting(job.id, show(job.name), reason))
+
+    def _finished(self, work: AtWork, report: Finished, wall: float) -> None:
+        if work.plan is not None:
+            self._learn(work.plan, report, wall)
+        self._log.debug("stages_timed", job=work.row.id, **report.seconds)
+        self._rest()
+        self.publish(work.row, wall)
+
+    def _learn(self, plan: PlanSummary, report: Finished, wall: float) -> None:
+        """Keep what the job took, for the next one like it."""
+        history = self._ledger.history
+        for stage, seconds in report.seconds.items():
+            estimated = plan.video_bytes if stage == plan.encoder else 0
+            history.measure(stage, plan.megapixels, seconds, estimated, report.bytes if estimated else 0, wall)
+        for step in plan.steps:
+            if step.rung:
+                history.remember_fit(step.fit_key, step.rung)
+
+    def _ended(self, work: AtWork, ended: Ended, wall: float) -> None:
+        self._rest()
+        if ended.kind == "rejected":
+            self.fail(work.row, "failed", ended.reason, wall)
+        else:
+            self.retry(work.row, ended.kind, ended.reason, wall)
+
+    def _rest(self) -> None:
+        self._at_work = None
+        self.progress = None

@@ -1,0 +1,235 @@
+"""Where planned jobs run: what the service asks of it, and the local one, a child process that it may kill.
+
+Nothing above this module knows that a worker is a child of ours: jobs, folders on storage both sides see, and messages
+are all that passes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from framedaemon import messages
+from framedaemon.instance import Instance
+from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Order, Planned, Ready, Setup
+from framedaemon.settings import Settings
+
+Report: TypeAlias = Ready | Planned | Advanced | Finished | Ended
+
+# What a worker and its plugins print goes here; begun anew when it has grown.
+WORKER_OUTPUT = "worker.out"
+_MAX_OUTPUT_BYTES = 1_000_000
+
+# A worker that did not come up is tried again after 1, 2, 4 … seconds, at most this many.
+_LONGEST_PAUSE = 60.0
+
+
+class Executor(Protocol):
+    """Takes one job at a time."""
+
+    settings: Settings
+    """Replace them at any time: the next worker gets them."""
+
+    def available(self, now: float) -> bool:
+        """Whether a job may be ordered: none is at work, and the last start did not just fail."""
+
+    def order(self, order: Order, now: float) -> None:
+        """Have a job opened and planned; `Planned` or `Ended` will come of it. Starts the worker if need be."""
+
+    def go(self, job: str, now: float) -> None:
+        """Have the job run that was planned; `Finished` or `Ended` will come of it."""
+
+    def poll(self, now: float) -> Sequence[Report]:
+        """What has been heard since the last call. A worker that died or hangs has `Ended` its job."""
+
+    def end(self) -> None:
+        """End the worker, and the job it has, at once; nothing more is heard of it."""
+
+    def handles(self) -> Sequence[int]:
+        """File descriptors that become readable when there is something to `poll`."""
+
+    def next_check(self) -> float | None:
+        """When, on the clock of ``now``, `poll` should be called even if nothing is heard."""
+
+
+class LocalExecutor:
+    """One worker process on this machine."""
+
+    def __init__(self, instance: Instance, settings: Settings) -> None:
+        self._instance = instance
+        self.settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._received = b""
+        self._ready = False
+        self._job: str | None = None
+        self._heard = 0.0
+        self._advanced = 0.0
+        self._idle_since = 0.0
+        self._failed_starts = 0
+        self._not_before = 0.0
+
+    def order(self, order: Order, now: float) -> None:
+        self.start(now)
+        self._job = order.job
+        self._advanced = now
+        self._send(order)
+
+    def go(self, job: str, now: float) -> None:
+        self._advanced = now
+        self._send(Go(job=job))
+
+    def start(self, now: float) -> None:
+        """Start the worker if there is none. What it needs to come up is waited for in `poll`."""
+        if self._process is not None:
+            return
+        ours, theirs = socket.socketpair()
+        output = self._open_output()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "framedaemon.worker", str(theirs.fileno())]
+                if sys.version_info >= (3, 11)
+                else [sys.executable, "-m", "framedaemon.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                cwd=self._instance.root,
+            )
+        os.close(output)
+        ours.setblocking(False)
+        self._socket, self._received, self._ready = ours, b"", False
+        self._heard = self._advanced = self._idle_since = now
+        self._send(Setup(root=str(self._instance.root), settings=self.settings))
+
+    def available(self, now: float) -> bool:
+        """Whether a job may be ordered: none is at work, and the last start did not just fail."""
+        return self._job is None and now >= self._not_before
+
+    def poll(self, now: float) -> Sequence[Report]:
+        reports = [report for report in self._receive(now) if not isinstance(report, Beat)]
+        for report in reports:
+            self._note(report, now)
+        if self._process is not None:
+            end = self._clocks(now)
+            if end is not None:
+                return [*reports, *self._buried(*end, now)]
+            if self._job is None and now - self._idle_since > self.settings.worker.idle_unload_seconds:
+                self.end()
+        return reports
+
+    def end(self) -> None:
+        if self._process is None:
+            return
+        self._kill_group()
+        self._process.wait()
+        if self._socket is not None:
+            self._socket.close()
+        self._process = self._socket = self._job = None
+
+    def handles(self) -> Sequence[int]:
+        return [self._socket.fileno()] if self._socket is not None else []
+
+    def next_check(self) -> float | None:
+        if self._process is None:
+            return self._not_before or None
+        worker = self.settings.worker
+        if not self._ready:
+            return self._heard + worker.start_seconds
+        if self._job is None:
+            return self._idle_since + worker.idle_unload_seconds
+        return min(self._heard + worker.heartbeat_seconds, self._advanced + worker.stall_seconds)
+
+    def _send(self, message: messages.Message) -> None:
+        assert self._socket is not None
+        try:
+            self._socket.sendall(messages.encode(message))
+        except OSError:
+            return  # it died; poll will find out how
+
+    def _receive(self, now: float) -> list[Report | Beat]:
+        if self._socket is None:
+            return []
+        try:
+            while block := self._socket.recv(1 << 16):
+                self._received += block
+        except BlockingIOError:
+            pass
+        except OSError:
+            return []  # it died; the clocks find out how
+        *lines, self._received = self._received.split(b"\n")
+        if lines:
+            self._heard = now
+        return [messages.read_report(line) for line in lines]
+
+    def _note(self, report: Report, now: float) -> None:
+        self._advanced = now
+        if isinstance(report, Ready):
+            self._ready, self._failed_starts, self._not_before = True, 0, 0.0
+        elif isinstance(report, (Finished, Ended)):
+            self._job, self._idle_since = None, now
+
+    def _clocks(self, now: float) -> tuple[EndKind, str] | None:
+        """How the worker failed, if it did."""
+        assert self._process is not None
+        worker, code = self.settings.worker, self._process.poll()
+        if code is not None:
+            return "crashed", f"the worker {_ended(code)}{self._last_words()}"
+        if not self._ready and now - self._heard > worker.start_seconds:
+            return "stalled", f"the worker was not ready within {worker.start_seconds:g} s{self._last_words()}"
+        if self._ready and now - self._heard > worker.heartbeat_seconds:
+            return "stalled", f"the worker gave no sign of life for {worker.heartbeat_seconds:g} s"
+        if self._job is not None and self._ready and now - self._advanced > worker.stall_seconds:
+            return "stalled", f"the job made no progress for {worker.stall_seconds:g} s"
+        return None
+
+    def _buried(self, kind: EndKind, reason: str, now: float) -> list[Report]:
+        """Clear away a worker that failed, and say what that means for its job."""
+        job = self._job
+        if not self._ready:
+            self._failed_starts += 1
+            self._not_before = now + min(_LONGEST_PAUSE, 2.0 ** (self._failed_starts - 1))
+        self.end()
+        return [Ended(job=job, kind=kind, reason=reason)] if job is not None else []
+
+    def _kill_group(self) -> None:
+        assert self._process is not None
+        with suppress(ProcessLookupError):  # it and its children are gone already
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _open_output(self) -> int:
+        path = self._output_path()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.stat().st_size > _MAX_OUTPUT_BYTES:
+            path.replace(path.with_suffix(".out.1"))
+        self._output_start = path.stat().st_size if path.exists() else 0
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+
+    def _output_path(self) -> Path:
+        return self._instance.logs / WORKER_OUTPUT
+
+    def _last_words(self) -> str:
+        """The last lines that this worker printed."""
+        try:
+            with self._output_path().open("rb") as file:
+                file.seek(max(self._output_start, self._output_path().stat().st_size - 4000))
+                lines = file.read().decode("utf-8", "replace").strip().splitlines()
+        except OSError:
+            return ""
+        return "; it said: " + " | ".join(lines[-5:]) if lines else ""
+
+
+def _ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    hint = ", as the kernel does when memory runs out" if code == -signal.SIGKILL else ""
+    return f"was killed by {name}{hint}"

@@ -1,0 +1,161 @@
+"""Takes what has arrived from input/ into the ledger and the workspace, so that it cannot be lost.
+
+    row 'claiming' ─▶ files renamed into tmp/jobs/<drop>/source/ ─▶ rows of its jobs, row 'open'
+
+In this order: a file that moved without a row would be lost in a crash; a row without its file is put right at start.
+Many arrivals share one commit, since each costs a flush of the disk.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+
+from framedaemon.errors import JobRejected
+from framedaemon.inbox import Arrival
+from framedaemon.instance import Instance
+from framedaemon.layers import Layer, load_layers, read_request
+from framedaemon.ledger import DropRow, Ledger
+from framedaemon.naming import numbered, output_path
+from framedaemon.recipe import Recipe, Request
+from framedaemon.settings import Settings
+from framedaemon.workspace import Workspace, flush_filesystem, move
+
+# Arrivals that share a commit: enough to make its flush cheap, few enough that the service stays awake.
+BATCH = 256
+
+
+def new_drop_id(now: float) -> str:
+    """An id that sorts by time: ``20261122T124530-9f3a1c``."""
+    return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}-{secrets.token_hex(4)}"
+
+
+class Intake:
+    """Claims arrivals."""
+
+    def __init__(self, instance: Instance, settings: Settings, ledger: Ledger) -> None:
+        self._instance = instance
+        self._settings = settings
+        self._ledger = ledger
+        self._listed: dict[Path, set[str]] = {}
+
+    def claim(self, arrivals: Sequence[Arrival], now: float) -> list[tuple[DropRow, JobRejected | None]]:
+        """Take the arrivals that are still as they were scanned; returns each drop, and why it is refused if it is."""
+        self._listed.clear()
+        taken = []
+        for start in range(0, len(arrivals), BATCH):
+            batch = [(new_drop_id(now), a) for a in arrivals[start : start + BATCH] if a.unchanged()]
+            self._ledger.claiming(
+                [(id, a.name, a.sidecar.name if a.sidecar is not None else None) for id, a in batch], now
+            )
+            moved = [(id, arrival) for id, arrival in batch if self._move_in(id, arrival)]
+            flush_filesystem(self._instance.jobs)
+            flush_filesystem(self._instance.input)
+            with self._ledger.transaction():
+                taken += [self._open(id, arrival.refusal, now) for id, arrival in moved]
+        return taken
+
+    def adopt_sidecar(self, drop: DropRow, sidecar: Path, now: float) -> JobRejected | None:
+        """Give a drop, none of whose jobs has been tried, the sidecar that came after it."""
+        move(sidecar, self.workspace(drop.id).source / sidecar.name)
+        self._ledger.set_sidecar(drop.id, sidecar.name)
+        return self.reread(self._ledger.drop(drop.id), now)
+
+    def reread(self, drop: DropRow, now: float) -> JobRejected | None:
+        """Make a drop's jobs anew, after a late sidecar; none of them has been tried."""
+        with self._ledger.transaction():
+            self._ledger.remove_jobs(drop.id)
+            return self._open(drop.id, None, now)[1]
+
+    def resume(self, drop: DropRow, now: float) -> tuple[DropRow, JobRejected | None] | None:
+        """Bring a claim that a crash cut short to its end; None when its file is nowhere, or never moved."""
+        workspace, path = self.workspace(drop.id), self._instance.input / drop.name
+        name = PurePosixPath(drop.name).name
+        if not os.path.lexists(workspace.source / name):
+            if drop.sidecar is not None and os.path.lexists(workspace.source / drop.sidecar):
+                back = path.parent / drop.sidecar
+                if not os.path.lexists(back):
+                    (workspace.source / drop.sidecar).rename(back)
+            workspace.remove()
+            self._ledger.forget_drop(drop.id)
+            return None
+        with self._ledger.transaction():
+            return self._open(drop.id, None, now)
+
+    def workspace(self, drop_id: str) -> Workspace:
+        """The drop's folder below tmp/jobs/."""
+        return Workspace(self._instance.jobs / drop_id)
+
+    def _move_in(self, id: str, arrival: Arrival) -> bool:
+        """Move the arrival's files; False when its picture vanished meanwhile."""
+        source = self.workspace(id).source
+        source.mkdir(parents=True, exist_ok=True)
+        try:
+            if arrival.sidecar is not None:
+                _take(arrival.sidecar, source / arrival.sidecar.name, copy=arrival.shared)
+            _take(arrival.path, source / arrival.path.name, copy=False)
+        except FileNotFoundError:
+            with self._ledger.transaction():
+                self._ledger.set_drop(id, "vanished")
+            self._give_back_sidecar(id, arrival)
+            return False
+        return True
+
+    def _give_back_sidecar(self, id: str, arrival: Arrival) -> None:
+        workspace = self.workspace(id)
+        if arrival.sidecar is not None and not arrival.shared:
+            taken = workspace.source / arrival.sidecar.name
+            if taken.exists() and not os.path.lexists(arrival.sidecar):
+                taken.rename(arrival.sidecar)
+        workspace.remove()
+
+    def _open(self, id: str, refusal: str | None, now: float) -> tuple[DropRow, JobRejected | None]:
+        """Read what is asked for and queue the jobs. A drop that is refused has one job, which fails at once."""
+        drop = self._ledger.drop(id)
+        request, rejected = self._request(drop, refusal)
+        for number, (recipe, stem) in enumerate(zip(request.recipes, self._stems(drop, request), strict=True), start=1):
+            self._ledger.add_job(id, number, recipe.to_json(), stem, request.priority, now)
+        self._ledger.set_drop(id, "open")
+        return self._ledger.drop(id), rejected
+
+    def _request(self, drop: DropRow, refusal: str | None) -> tuple[Request, JobRejected | None]:
+        try:
+            if refusal is not None:
+                raise JobRejected(refusal)
+            sidecar = self.workspace(drop.id).source / drop.sidecar if drop.sidecar is not None else None
+            defaults = Layer("config.toml", self._settings.defaults.table())
+            return read_request([defaults, *load_layers(self._instance.input, drop.name, sidecar)]), None
+        except JobRejected as error:
+            return Request((Recipe(),)), error
+
+    def _stems(self, drop: DropRow, request: Request) -> Iterator[str]:
+        """A free name in output/ for each job; each is to be reserved before the next is asked for."""
+        wanted = output_path(drop.name)
+        for _ in request.recipes:
+            n = 1
+            while self._taken(str(wanted.with_name(numbered(wanted.name, n)))):
+                n += 1
+            yield str(wanted.with_name(numbered(wanted.name, n)))
+
+    def _taken(self, stem: str) -> bool:
+        path = self._instance.output / stem
+        return path.name.lower() in self._stems_in(path.parent) or self._ledger.stem_taken(stem)
+
+    def _stems_in(self, folder: Path) -> set[str]:
+        """Names without suffix in a folder of output/, listed once for each claim."""
+        if folder not in self._listed:
+            paths = list(folder.iterdir()) if folder.is_dir() else []
+            self._listed[folder] = {name.lower() for path in paths for name in (path.name, path.stem)}
+        return self._listed[folder]
+
+
+def _take(source: Path, target: Path, copy: bool) -> None:
+    """Move, or copy, one file into the drop's own folder. Raises FileNotFoundError when it is gone."""
+    if copy:
+        shutil.copyfile(source, target, follow_symlinks=False)
+    else:
+        move(source, target, flush=False)

@@ -1,0 +1,112 @@
+"""Structured logs: JSON lines in output/logs/, colours on a terminal, JSON on a pipe (as under systemd).
+
+    output/logs/framedaemon.jsonl     the daemon, rotated
+    output/logs/jobs/<job>.jsonl      one for each job: its plan, its stages, what went wrong, with tracebacks
+
+Events are past tense with underscores, facts are keys with units. Names of files come from strangers: what does not
+print is escaped. A log that cannot be written never stops the daemon.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.handlers
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+
+from framedaemon.naming import show
+from framedaemon.settings import LogSettings
+
+DAEMON_LOG = "framedaemon.jsonl"
+
+_SHARED: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.format_exc_info,
+]
+
+Log = structlog.stdlib.BoundLogger
+
+
+def get_log() -> Log:
+    """The logger that everything here writes to."""
+    log: Log = structlog.stdlib.get_logger("framedaemon")
+    return log
+
+
+def set_up(settings: LogSettings, folder: Path | None, stream: TextIO | None) -> None:
+    """Send logs to ``folder`` (rotated files) and to ``stream`` (coloured lines on a terminal, else JSON)."""
+    logging.raiseExceptions = False  # a full disk must not turn every line into a traceback on stderr
+    structlog.configure(
+        processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger("framedaemon")
+    root.setLevel(settings.level.upper())
+    root.propagate = False
+    close()
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        root.addHandler(
+            _formatted(
+                logging.handlers.RotatingFileHandler(
+                    folder / DAEMON_LOG, maxBytes=settings.max_bytes, backupCount=settings.keep, encoding="utf-8"
+                ),
+                structlog.processors.JSONRenderer(),
+            )
+        )
+    if stream is not None:
+        root.addHandler(_formatted(logging.StreamHandler(stream), _renderer(stream)))
+
+
+def close() -> None:
+    """Flush and close every log."""
+    root = logging.getLogger("framedaemon")
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def job_log(path: Path, job: str, name: str) -> Iterator[Log]:
+    """A job's own log: every line written within goes to ``path`` too, and carries the job."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = _formatted(logging.FileHandler(path, encoding="utf-8"), structlog.processors.JSONRenderer())
+    root = logging.getLogger("framedaemon")
+    root.addHandler(handler)
+    try:
+        with structlog.contextvars.bound_contextvars(job=job, name=show(name)):
+            yield get_log()
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def _formatted(handler: logging.Handler, renderer: structlog.typing.Processor) -> logging.Handler:
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_SHARED,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _printable, renderer],
+        )
+    )
+    return handler
+
+
+def _renderer(stream: TextIO) -> structlog.typing.Processor:
+    if stream.isatty():
+        return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    return structlog.processors.JSONRenderer()
+
+
+def _printable(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Every text of the event on one line without control characters; a traceback keeps its lines."""
+    return {
+        key: show(value) if isinstance(value, str) and key != "exception" else value for key, value in event.items()
+    }

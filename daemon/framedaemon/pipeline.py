@@ -1,0 +1,204 @@
+"""One planned job, from source to a checked video file, streaming.
+
+    generator ─▶ hand-over ─▶ weave + interpolator ─▶ hand-over ─▶ encoder     three threads, a few frames between
+                                                          └─ fingerprints ─▶ quality gate
+
+The encoder pulls. No stage and nothing between them ever holds the clip. What comes out lies in the job's own folder;
+publishing it is the service's business.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from framedaemon.clip import Clip, Frame
+from framedaemon.errors import DiskFull, FramedaemonError, OutOfMemory, StageFailed
+from framedaemon.fingerprint import Fingerprints
+from framedaemon.handover import HandOver
+from framedaemon.plan import Plan, Step
+from framedaemon.plugins import Registry
+from framedaemon.quality import GateReport, inspect
+from framedaemon.sources import Footage
+from framedaemon.stages import AnyEncoder, AnyGenerator, AnyInterpolator, Delivery, Fill, Scratch
+from framedaemon.weave import Tally, no_fill, weave
+from framedaemon.workspace import size_of
+
+Report = Callable[[str, int, int], None]
+"""Told how a stage advances: (what is being done, how much, of how much)."""
+
+
+@dataclass(slots=True)
+class Made:
+    """What a run left behind, for the receipt and the ledger."""
+
+    video: Path
+    gate: GateReport
+    tally: Tally
+    seconds: dict[str, float]
+    """For each stage, the time that it worked, waiting for its neighbours not counted."""
+    bytes: int
+    """Of the video; of all its files where it is a folder."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts frames through a point of the stream, and the time it takes to get them."""
+
+    frames: int = 0
+    seconds: float = 0.0
+    watch: Callable[[int], None] = field(default=lambda count: None)
+
+    def through(self, source: Iterator[Frame]) -> Iterator[Frame]:
+        """``source``, metered."""
+        try:
+            while True:
+                started = time.perf_counter()
+                frame = next(source, None)
+                self.seconds += time.perf_counter() - started
+                if frame is None:
+                    return
+                self.frames += 1
+                self.watch(self.frames)
+                yield frame
+        finally:
+            _close(source)
+
+
+def run(plan: Plan, folder: Path, registry: Registry, comment: str, report: Report) -> Made:
+    """Make the plan's video in ``folder`` and hold it to the plan.
+
+    ``folder`` exists and is the job's own; stages find their checkpoints of earlier attempts there.
+    Raises StageFailed, OutOfMemory or DiskFull: whatever a stage raised, as one of them.
+    """
+    try:
+        return _run(plan, folder, registry, comment, report)
+    except Exception as error:
+        reason = sort_error(error)
+        if reason is error:
+            raise
+        raise reason from error
+
+
+def sort_error(error: BaseException) -> FramedaemonError:
+    """The error as one that says what to do next: our own unchanged, others by what they mean."""
+    if isinstance(error, FramedaemonError):
+        return error
+    if isinstance(error, MemoryError) or _is_torch_memory(error):
+        return OutOfMemory(f"out of memory: {error}")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"the disk is full: {error}")
+    return StageFailed(f"{type(error).__name__}: {error}")
+
+
+def _is_torch_memory(error: BaseException) -> bool:
+    torch = sys.modules.get("torch")
+    kind = getattr(torch, "OutOfMemoryError", None)
+    return kind is not None and isinstance(error, kind)
+
+
+def _run(plan: Plan, folder: Path, registry: Registry, comment: str, report: Report) -> Made:
+    output = folder / f"video{plan.video.suffix}"
+    _discard(output)
+    drawn_meter, taken_meter, woven_meter, shown_meter = Meter(), Meter(), Meter(), Meter()
+    drawn_meter.watch = _reporter(report, plan.generate, plan.drawn.frames)
+    shown_meter.watch = _reporter(report, plan.encode, plan.shown.frames)
+    tally, fingerprints = Tally(), Fingerprints(plan.video.width, plan.video.height)
+    started = time.perf_counter()
+
+    with ExitStack() as stack:
+        generator = cast(AnyGenerator, registry.stage("generate", plan.generate.task.name))
+        encoder = cast(AnyEncoder, registry.stage("encode", plan.encode.task.name))
+        generate = stack.enter_context(generator.load(plan.generate.placement, plan.generate.options))
+        fill = _load_fill(plan, registry, stack)
+        encode = stack.enter_context(encoder.load(plan.encode.placement, plan.encode.options))
+
+        frames = generate(plan.source, _scratch(folder, plan.generate, report))
+        drawn = Clip(plan.drawn, _clearing(drawn_meter.through(frames), plan), plan.generate.task.name)
+        ahead = stack.enter_context(HandOver(iter(drawn), "generate"))
+        taken = Clip(plan.drawn, taken_meter.through(iter(ahead)), plan.generate.task.name)
+        filler = plan.interpolate.task.name if plan.interpolate is not None else "timeline"
+        woven = weave(taken, plan.timeline, fill, filler, tally)
+        ready = stack.enter_context(HandOver(woven_meter.through(iter(woven)), "interpolate"))
+        seen = _fingerprinted(shown_meter.through(iter(ready)), fingerprints)
+        shown = Clip(plan.shown, seen, filler)
+        sound = plan.source.path if plan.video.sound and isinstance(plan.source, Footage) else None
+        encode(shown, Delivery(output, comment, sound, _scratch(folder, plan.encode, report)))
+        if shown_meter.frames != plan.shown.frames:
+            raise StageFailed(f"{encoder.name}: took {shown_meter.frames} of {plan.shown.frames} frames")
+
+    total = time.perf_counter() - started
+    seconds = {
+        plan.generate.task.name: drawn_meter.seconds,
+        filler: max(0.0, woven_meter.seconds - taken_meter.seconds),
+        plan.encode.task.name: max(0.0, total - shown_meter.seconds),
+    }
+    started = time.perf_counter()
+    gate = inspect(output, plan.video, fingerprints, plan.source, sources_at=tuple(plan.timeline.shown_sources()))
+    seconds["quality gate"] = time.perf_counter() - started
+    if not gate.passed:
+        raise StageFailed("the video did not pass the quality gate: " + "; ".join(gate.failures))
+    return Made(output, gate, tally, {name: round(value, 3) for name, value in seconds.items()}, size_of(output))
+
+
+def _load_fill(plan: Plan, registry: Registry, stack: ExitStack) -> Fill:
+    if plan.interpolate is None:
+        return no_fill
+    stage = cast(AnyInterpolator, registry.stage("interpolate", plan.interpolate.task.name))
+    return stack.enter_context(stage.load(plan.interpolate.placement, plan.interpolate.options))
+
+
+def _scratch(folder: Path, step: Step, report: Report) -> Scratch:
+    own = folder / step.task.kind
+    own.mkdir(exist_ok=True)
+    return Scratch(own, lambda what, fraction: report(what, round(fraction * 1000), 1000))
+
+
+def _reporter(report: Report, step: Step, total: int) -> Callable[[int], None]:
+    name = step.task.name
+    return lambda count: report(name, count, total)
+
+
+def _clearing(frames: Iterator[Frame], plan: Plan) -> Iterator[Frame]:
+    """``frames``, clearing the accelerator's cache as often as the memory policy says."""
+    steps = [step for step in plan.steps if step.placement.clear_cache_every]
+    every = min((step.placement.clear_cache_every for step in steps), default=0)
+    try:
+        for count, frame in enumerate(frames):
+            if every and count % every == 0:
+                torch: Any = sys.modules.get("torch")
+                if torch is not None and torch.cuda.is_available():
+                    torch.cuda.empty_cache()
+            yield frame
+    finally:
+        _close(frames)
+
+
+def _fingerprinted(frames: Iterator[Frame], fingerprints: Fingerprints) -> Iterator[Frame]:
+    try:
+        for frame in frames:
+            fingerprints.add(frame)
+            yield frame
+    finally:
+        _close(frames)
+
+
+def _close(frames: Iterator[Frame]) -> None:
+    close = getattr(frames, "close", None)
+    if close is not None:
+        close()
+
+
+def _discard(output: Path) -> None:
+    """Remove what an earlier attempt left half written."""
+    if output.is_dir():
+        for inner in output.iterdir():
+            inner.unlink()
+        output.rmdir()
+    output.unlink(missing_ok=True)

@@ -1,0 +1,134 @@
+"""The receipt, `photo.json` beside `photo.mp4`: how the video came about, and all it takes to make it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import resource
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from framedaemon.pipeline import Made
+from framedaemon.plan import Plan, Step
+from framedaemon.recipe import Recipe
+
+RECEIPT_VERSION = 1
+
+# Those whose version changes pixels.
+_PACKAGES = (
+    "framedaemon", "numpy", "opencv-python-headless", "pillow", "av", "imageio-ffmpeg", "torch", "diffusers",
+)  # fmt: skip
+
+
+def hash_file(path: Path) -> str:
+    """The file's sha256, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def seed_from(sha256: str, number: int) -> int:
+    """The seed of job ``number`` of a source that is given none: from the source's own bytes, below 2**31."""
+    return (int(sha256[:8], 16) + number) % 2**31
+
+
+def comment(plan: Plan, recipe: Recipe, sha256: str) -> str:
+    """What is written into the video's own metadata: recipe, seed and source as one line of JSON."""
+    facts = {
+        "framedaemon": _version("framedaemon"),
+        "source_sha256": sha256,
+        "seed": plan.seed,
+        "recipe": resolved(plan, recipe),
+    }
+    return json.dumps(facts, ensure_ascii=True, separators=(",", ":"))
+
+
+def resolved(plan: Plan, recipe: Recipe) -> dict[str, Any]:
+    """The recipe with what ``auto`` chose and the seed that was used: replaying it needs no other layer."""
+    tables: dict[str, Any] = {}
+    for step in plan.steps:
+        given = getattr(recipe, step.task.kind).options
+        tables[step.task.kind] = {"use": step.task.name, **{k: v for k, v in given.items() if k in _known(step)}}
+    tables["generate"]["seed"] = plan.seed
+    if plan.interpolate is None:
+        tables["interpolate"] = {"use": "none"}
+    if plan.timeline.target_fps != plan.drawn.fps:
+        tables["interpolate"]["fps"] = str(plan.timeline.target_fps)
+    if plan.timeline.loop:
+        tables["interpolate"]["loop"] = True
+    return tables
+
+
+def write_receipt(
+    path: Path, plan: Plan, recipe: Recipe, made: Made, *, name: str, sha256: str, job: str, attempt: int
+) -> None:
+    """Write the receipt of a finished job to ``path``."""
+    facts = {
+        "receipt": RECEIPT_VERSION,
+        "job": job,
+        "attempt": attempt,
+        "source": {"name": name, "sha256": sha256, "kind": plan.source.kind, "notes": list(plan.source.notes)},
+        "recipe": resolved(plan, recipe),
+        "seed": plan.seed,
+        "plan": plan.summary().model_dump(mode="json"),
+        "video": {"file": made.video.name, "bytes": made.bytes, "sha256": _video_hash(made.video)},
+        "frames": {
+            "drawn": plan.drawn.frames,
+            "shown": plan.shown.frames,
+            "filled": made.tally.filled,
+            "held_at_cuts": made.tally.cuts,
+            "held_duplicates": made.tally.duplicates,
+        },
+        "seconds": made.seconds,
+        "peak_memory_bytes": peak_memory(),
+        "gate": made.gate.to_json(),
+        "versions": {"python": platform.python_version(), **{p: v for p in _PACKAGES if (v := _version(p))}},
+    }
+    path.write_text(json.dumps(facts, indent=2, ensure_ascii=True) + "\n", encoding="ascii")
+
+
+def read_receipt(path: Path) -> dict[str, Any]:
+    """The receipt at ``path``. Raises ValueError when it is none, or was written by a newer framedaemon."""
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(facts, dict) or facts.get("receipt") != RECEIPT_VERSION:
+        raise ValueError(f"{path} is not a receipt of this framedaemon")
+    return facts
+
+
+def forget_peak() -> None:
+    """Begin to measure this process's peak memory anew, where Linux lets it."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return  # then the peak is that of the whole process
+
+
+def peak_memory() -> dict[str, int]:
+    """Bytes: this process's peak since `forget_peak`, and the largest of its finished children (ffmpeg)."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        own = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"worker": own, "largest_child": children}
+
+
+def _known(step: Step) -> set[str]:
+    return set(type(step.options).model_fields)
+
+
+def _video_hash(video: Path) -> str | None:
+    return None if video.is_dir() else hash_file(video)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,186 @@
+"""The daemon's loop: `tick(now)` is one pass over everything, and nothing in it waits.
+
+    input/ ─ scan ─▶ intake ─▶ ledger ─▶ dispatch ─▶ executor's worker ─▶ dispatch ─▶ output/, input/done/
+
+The service opens no picture and runs no stage: what strangers dropped can at most end a worker.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import PurePosixPath
+
+from framedaemon.dispatch import Dispatch
+from framedaemon.errors import JobRejected
+from framedaemon.events import Event, JobClaimed, PluginMuted
+from framedaemon.executor import LocalExecutor
+from framedaemon.inbox import Inbox, Scan
+from framedaemon.instance import Instance
+from framedaemon.intake import Intake
+from framedaemon.ledger import DropRow, Ledger
+from framedaemon.log import get_log
+from framedaemon.naming import show
+from framedaemon.plugins import Registry
+from framedaemon.requests import take_cancellations
+from framedaemon.settings import Settings
+from framedaemon.status import Status, write_status
+from framedaemon.workspace import Workspace, orphans, sweep_copies
+
+# While a job runs, `status` is written this often.
+_STATUS_SECONDS = 1.0
+
+# Ten thousand files that come at once send ten thousand events: scanning takes at most a third of the time.
+_SCAN_SHARE = 3.0
+
+# A job that became due is looked at no sooner than this after the pass before: a guard against spinning.
+_SHORTEST_PAUSE = 0.02
+
+
+class Service:
+    """One instance's daemon. ``now`` is monotonic, for patience; wall-clock times go into the ledger."""
+
+    def __init__(self, instance: Instance, settings: Settings, ledger: Ledger, registry: Registry) -> None:
+        self.executor = LocalExecutor(instance, settings)
+        self.woken = True
+        """Set it when something may lie in input/."""
+        self.draining = False
+        """Set it to finish the job at hand and begin no other."""
+        self.holding = False
+        """Set it to leave input/ and the queue alone."""
+        self._instance = instance
+        self._settings = settings
+        self._ledger = ledger
+        self._registry = registry
+        self._inbox = Inbox(instance.input, settings.inbox)
+        self._intake = Intake(instance, settings, ledger)
+        self._dispatch = Dispatch(instance, settings, ledger, self.executor, self._tell)
+        self._log = get_log()
+        self._scan_due = self._scan_allowed = 0.0
+        self._status_due = 0.0
+        self._scan: Scan | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is at work."""
+        return self._dispatch.busy
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing left to do: no job at work or in the queue, no file settling."""
+        settled = self._scan is not None and self._scan.settling == 0 and not self.woken
+        return settled and not self.busy and self._ledger.next_due() is None
+
+    def recover(self) -> None:
+        """Put right what a crash left half done. Runs once, before the first tick."""
+        wall = time.time()
+        sweep_copies(self._instance.output)
+        for drop in self._ledger.drops("claiming"):
+            resumed = self._intake.resume(drop, wall)
+            if resumed is not None:
+                self._welcome(*resumed, wall)
+        for job in self._ledger.jobs("running"):
+            self._dispatch.retry(job, "crashed", "the daemon or the machine stopped in the middle of it", wall)
+        self._dispatch.publish_held(wall, every=True)
+        for drop in self._ledger.drops("open", "closing"):
+            self._dispatch.close_if_ended(drop.id)
+        known = {drop.id for drop in self._ledger.drops("claiming", "open", "closing")}
+        for folder in orphans(self._instance.jobs, known):
+            self._log.warning("orphan_removed", folder=str(folder))
+            Workspace(folder).remove()
+
+    def tick(self, now: float) -> float:
+        """Do all that can be done now; returns when, on the clock of ``now``, the next pass is due."""
+        wall = time.time()
+        for report in self.executor.poll(now):
+            self._dispatch.hear(report, now, wall)
+        for job_id in take_cancellations(self._instance):
+            self._dispatch.cancel(job_id, wall)
+        if not self._resting and now >= (self._scan_allowed if self.woken else self._scan_due):
+            self._take_in(now, wall)
+        self._dispatch.publish_held(wall)
+        if not self._resting:
+            self._dispatch.start_next(now, wall)
+        if now >= self._status_due:
+            self.write_status()
+            self._status_due = now + _STATUS_SECONDS
+        return self._next_pass(now, wall)
+
+    def reload(self, settings: Settings) -> None:
+        """Take new settings: at once for what is claimed from now on, for the worker when its job is over."""
+        self._settings = self._dispatch.settings = self.executor.settings = settings
+        self._inbox = Inbox(self._instance.input, settings.inbox)
+        self._intake = Intake(self._instance, settings, self._ledger)
+        self.woken = True
+        if not self.busy:
+            self.executor.end()
+
+    def stop(self) -> None:
+        """End the worker at once; its job goes on at the next start."""
+        self._dispatch.stop(time.time())
+        self._instance.status.unlink(missing_ok=True)
+
+    def write_status(self) -> None:
+        """Say how far the job at hand is."""
+        problems = self._scan.problems if self._scan is not None else ()
+        status = Status(os.getpid(), time.time(), self.draining, self._dispatch.progress, problems)
+        write_status(self._instance.status, status)
+
+    @property
+    def _resting(self) -> bool:
+        return self.draining or self.holding
+
+    def _next_pass(self, now: float, wall: float) -> float:
+        due = [self._scan_allowed if self.woken and not self._resting else self._scan_due]
+        if self.busy:
+            due.append(self._status_due)
+        check = self.executor.next_check()
+        if check is not None:
+            due.append(check)
+        waiting = self._ledger.next_due()
+        if waiting is not None and not self.busy and not self._resting and self.executor.available(now):
+            due.append(now + waiting - wall)
+        return max(now + _SHORTEST_PAUSE, min(due))
+
+    def _take_in(self, now: float, wall: float) -> None:
+        before = self._scan.problems if self._scan is not None else ()
+        started = time.monotonic()
+        self.woken = False
+        self._scan = scan = self._inbox.scan(now)
+        for drop, rejected in self._intake.claim(scan.arrivals, wall):
+            self._welcome(drop, rejected, wall)
+        for orphan in scan.orphans:
+            late = self._drop_of(orphan.name) if orphan.settled else None
+            if late is not None:
+                self._log.info("sidecar_adopted", name=show(orphan.name), drop=late.id)
+                self._welcome(late, self._intake.adopt_sidecar(late, orphan.path, wall), wall)
+        for problem in scan.problems:
+            if problem not in before:
+                self._log.warning("input_unreadable", problem=problem)
+        self._scan_allowed = now + _SCAN_SHARE * (time.monotonic() - started)
+        self._scan_due = now + self._settings.inbox.rescan_seconds
+        if scan.next_due is not None:
+            self._scan_due = min(self._scan_due, scan.next_due)
+
+    def _welcome(self, drop: DropRow, rejected: JobRejected | None, wall: float) -> None:
+        for job in self._ledger.jobs_of(drop.id):
+            self._log.info("job_claimed", job=job.id, name=show(drop.name), sidecar=drop.sidecar)
+            self._tell(JobClaimed(job.id, show(drop.name)))
+            if rejected is not None:
+                self._dispatch.fail(job, "failed", str(rejected), wall)
+
+    def _drop_of(self, sidecar: str) -> DropRow | None:
+        """The drop that waits for a late sidecar: its picture was taken without one, and no job of it has begun."""
+        path = PurePosixPath(sidecar)
+        for drop in self._ledger.drops("open"):
+            name = PurePosixPath(drop.name)
+            names = {f"{name.stem}.toml", f"{name.name}.toml"}
+            if drop.sidecar is None and name.parent == path.parent and path.name in names:
+                untried = all(job.attempts == 0 for job in self._ledger.jobs_of(drop.id))
+                return drop if untried else None
+        return None
+
+    def _tell(self, event: Event) -> None:
+        for muted in self._registry.tell(event):
+            self._log.warning("plugin_muted", plugin=muted.name, reason=muted.reason)
+            self._registry.tell(PluginMuted(muted.name, muted.reason))

@@ -1,0 +1,82 @@
+"""What the daemon is doing right now, in a small file that anyone may read: tmp/status.json.
+
+The ledger says what is and was; this says how far the job at hand is. It is rewritten every second while a job
+runs, replaced whole, and worth nothing once the daemon that wrote it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from framedaemon.history import History
+from framedaemon.summary import PlanSummary
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a job is."""
+
+    job: str
+    name: str
+    attempt: int
+    started: float
+    """Wall clock."""
+    stages: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """What each stage has done, of how much; the last one advances with the video."""
+    expected_seconds: float | None = None
+    """For the whole job: by what earlier ones took, else by the stages' estimates."""
+
+    def expect(self, plan: PlanSummary, history: History) -> None:
+        """Take the expected time from the plan; stages overlap, so the slowest counts."""
+        known = (history.seconds(step.stage, plan.megapixels) for step in plan.steps)
+        self.expected_seconds = max(
+            seconds if seconds is not None else step.seconds for seconds, step in zip(known, plan.steps, strict=True)
+        )
+
+    def remaining_seconds(self, now: float) -> float | None:
+        """How long it will still take: by the frames so far once there are some, else by what was expected."""
+        elapsed = now - self.started
+        done, total = list(self.stages.values())[-1] if self.stages else (0, 0)
+        if total and done >= max(10, total // 50):
+            return elapsed * (total - done) / done
+        return max(0.0, self.expected_seconds - elapsed) if self.expected_seconds is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The daemon, as it said last."""
+
+    pid: int
+    at: float
+    """Wall clock."""
+    draining: bool
+    progress: Progress | None
+    problems: tuple[str, ...] = ()
+    """What keeps the daemon from its work: input/ that cannot be read, and the like."""
+
+
+def write_status(path: Path, status: Status) -> None:
+    """Replace the file at ``path``. A full disk does not stop the daemon: the status is then an old one."""
+    partial = path.with_suffix(".part")
+    try:
+        partial.write_text(json.dumps(asdict(status)), encoding="ascii")
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+
+
+def read_status(path: Path) -> Status | None:
+    """What the daemon said last, or None when it is not running or has said nothing."""
+    try:
+        facts = json.loads(path.read_text(encoding="ascii"))
+        os.kill(facts["pid"], 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    progress = facts["progress"]
+    if progress is not None:
+        progress["stages"] = {stage: (done, total) for stage, (done, total) in progress["stages"].items()}
+        progress = Progress(**progress)
+    return Status(facts["pid"], facts["at"], facts["draining"], progress, tuple(facts["problems"]))

@@ -1,0 +1,69 @@
+"""A plan in plain values: what the ledger keeps, `status` and `explain` show, and the socket carries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from framedaemon.stages import StageKind
+
+
+class StepSummary(BaseModel):
+    """One stage's part."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: StageKind
+    stage: str
+    options: dict[str, Any]
+    ram_bytes: int
+    disk_bytes: int
+    seconds: float
+    """Estimated by the stage."""
+    placement: dict[str, Any]
+    fit_key: str
+    """`StageTask.fit_key`: what a placement that works is remembered by."""
+    rung: int
+    """Of the memory ladder."""
+
+
+class PlanSummary(BaseModel):
+    """The whole of it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    """``picture 4032x3024``"""
+    seed: int
+    steps: tuple[StepSummary, ...]
+    drawn: str
+    """The generator's clip, for people."""
+    shown: str
+    """The encoder's clip, for people."""
+    frames: int
+    """Of the finished video."""
+    fps: str
+    """Exactly: ``24000/1001``."""
+    width: int
+    height: int
+    suffix: str
+    codec: str
+    temporary_bytes: int
+    video_bytes: int
+    """Estimated."""
+    ram_bytes: int
+    seconds: float
+    """Estimated by the stages; history knows better once there is some."""
+    device: str
+    notes: tuple[str, ...]
+
+    @property
+    def megapixels(self) -> float:
+        """Of all the frames of the video: what speeds are measured by."""
+        return self.frames * self.width * self.height / 1e6
+
+    @property
+    def encoder(self) -> str:
+        """The encoder's name."""
+        return self.steps[-1].stage

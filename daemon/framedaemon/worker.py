@@ -1,0 +1,204 @@
+"""The process that does the work: one for each device, started, watched and killed by the service.
+
+It opens what strangers dropped, so it may die; nothing but its own job is lost then. It leads a process group: killing
+that takes ffmpeg along. When the service goes away its socket closes, and the worker ends itself.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from framedaemon import messages, pipeline, receipt
+from framedaemon.errors import DiskFull, JobRejected, OutOfMemory
+from framedaemon.instance import Instance
+from framedaemon.log import get_log, job_log, set_up
+from framedaemon.memory import this_machine
+from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Order, Planned, Ready, Setup
+from framedaemon.opening import Limits, open_source
+from framedaemon.plan import Plan, make_plan
+from framedaemon.plugins import Registry, load_plugins
+from framedaemon.settings import InboxSettings, Settings
+from framedaemon.sources import Source
+from framedaemon.stages import Machine
+
+BEAT_SECONDS = 1.0
+
+# Frames advance faster than anyone reads; the service hears of it this often.
+_REPORT_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A job that is planned and held ready."""
+
+    order: Order
+    plan: Plan
+    sha256: str
+
+
+class Line:
+    """The socket to the service; several threads may speak."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+
+    def say(self, message: messages.Message) -> None:
+        """Send a message; when the service is gone, so are we."""
+        try:
+            with self._lock:
+                self._connection.sendall(messages.encode(message))
+        except OSError:
+            end_group()
+
+
+def end_group() -> None:
+    """End this process and everything it started."""
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def main(handle: int) -> None:
+    """Serve the service at the other end of the socket ``handle`` until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the service, which decides
+    connection = socket.socket(fileno=handle)
+    line = Line(connection)
+    orders: queue.Queue[Order | Go | Setup] = queue.Queue()
+    threading.Thread(target=_listen, args=(connection, orders), name="listen", daemon=True).start()
+    setup = orders.get()
+    assert isinstance(setup, Setup)
+    threading.Thread(target=_beat, args=(line,), name="beat", daemon=True).start()
+    worker = Worker(setup, line)
+    while True:
+        order = orders.get()
+        if isinstance(order, Order):
+            worker.prepare(order)
+        elif isinstance(order, Go):
+            worker.run(order)
+
+
+class Worker:
+    """Plans and runs one job after the other."""
+
+    def __init__(self, setup: Setup, line: Line) -> None:
+        self._instance = Instance(Path(setup.root))
+        self._settings: Settings = setup.settings
+        os.nice(self._settings.worker.nice)
+        set_up(self._settings.log, folder=None, stream=None)
+        self._line = line
+        self._registry: Registry = load_plugins(self._instance.plugins, self._settings.plugins.disabled)
+        self._machine: Machine = this_machine(self._settings.worker.device, self._settings.worker.threads)
+        self._held: Ordered | None = None
+        broken = {plugin.name: plugin.reason for plugin in self._registry.broken()}
+        line.say(Ready(pid=os.getpid(), device=self._machine.device, broken=broken))
+
+    def prepare(self, order: Order) -> None:
+        """Open and plan a job; say what it will take, or why it cannot be."""
+        receipt.forget_peak()
+        with job_log(self._log_path(order), order.job, order.name):
+            failure = self._guarded(order, lambda: self._prepare(order))
+        self._say_failure(order, failure)
+
+    def run(self, go: Go) -> None:
+        """Run the job that is held."""
+        held = self._held
+        self._held = None
+        if held is None or held.order.job != go.job:
+            self._line.say(Ended(job=go.job, kind="failed", reason="the worker was not told of this job"))
+            return
+        with job_log(self._log_path(held.order), held.order.job, held.order.name):
+            failure = self._guarded(held.order, lambda: self._run(held))
+        self._say_failure(held.order, failure)
+
+    def _prepare(self, order: Order) -> None:
+        source = open_source(Path(order.source), order.name, _limits(self._settings.inbox))
+        sha256 = receipt.hash_file(Path(order.source))
+        plan = self._plan(order, source, receipt.seed_from(sha256, order.number))
+        get_log().info("job_planned", **plan.summary().model_dump(mode="json"))
+        self._held = Ordered(order, plan, sha256)
+        self._line.say(Planned(job=order.job, plan=plan.summary()))
+
+    def _plan(self, order: Order, source: Source, seed: int) -> Plan:
+        machine = this_machine(self._machine.device, self._settings.worker.threads)
+        try:
+            return make_plan(source, order.recipe, self._registry, machine, seed, order.shrinks, order.fits)
+        except OutOfMemory as error:  # no smaller placement is left
+            raise JobRejected(str(error)) from error
+
+    def _run(self, held: Ordered) -> None:
+        order, plan = held.order, held.plan
+        folder = Path(order.folder)
+        comment = receipt.comment(plan, order.recipe, held.sha256)
+        made = pipeline.run(plan, folder, self._registry, comment, self._reporter(order.job))
+        receipt.write_receipt(
+            folder / "receipt.json", plan, order.recipe, made,
+            name=order.name, sha256=held.sha256, job=order.job, attempt=order.attempt,
+        )  # fmt: skip
+        get_log().info("video_made", bytes=made.bytes, seconds=made.seconds, gate=made.gate.to_json())
+        self._line.say(Finished(job=order.job, video=made.video.name, bytes=made.bytes, seconds=made.seconds))
+
+    def _guarded(self, order: Order, work: Callable[[], None]) -> Ended | None:
+        """Do ``work``; whatever it raises becomes the end of this attempt. SystemExit too: a plugin may say it."""
+        try:
+            work()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (the one broad except around a job)
+            reason = pipeline.sort_error(error)
+            get_log().warning("attempt_failed", kind=type(reason).__name__, reason=str(reason), exc_info=error)
+            return Ended(job=order.job, kind=_KIND_OF.get(type(reason), "failed"), reason=str(reason))
+        return None
+
+    def _say_failure(self, order: Order, failure: Ended | None) -> None:
+        """Say it outside the except block, whose traceback pins the stage's memory."""
+        if failure is not None:
+            gc.collect()
+            self._line.say(failure)
+
+    def _reporter(self, job: str) -> pipeline.Report:
+        last: dict[str, float] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            now = time.monotonic()
+            if done >= total or now - last.get(stage, 0.0) >= _REPORT_SECONDS:
+                last[stage] = now
+                self._line.say(Advanced(job=job, stage=stage, done=done, total=total))
+
+        return report
+
+    def _log_path(self, order: Order) -> Path:
+        return self._instance.logs / "jobs" / f"{order.job}.jsonl"
+
+
+_KIND_OF: dict[type[BaseException], EndKind] = {JobRejected: "rejected", OutOfMemory: "memory", DiskFull: "disk"}
+
+
+def _limits(settings: InboxSettings) -> Limits:
+    colour = settings.background.lstrip("#")
+    background = (int(colour[:2], 16), int(colour[2:4], 16), int(colour[4:], 16))
+    return Limits(settings.max_pixels, settings.min_side, background)
+
+
+def _listen(connection: socket.socket, orders: queue.Queue[Setup | Order | Go]) -> None:
+    """Queue what the service says; when it goes away, end."""
+    with connection.makefile("rb") as lines:
+        for text in lines:
+            orders.put(messages.read_order(text))
+    end_group()
+
+
+def _beat(line: Line) -> None:
+    while True:
+        time.sleep(BEAT_SECONDS)
+        line.say(Beat())
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
