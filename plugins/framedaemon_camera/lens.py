@@ -117,7 +117,7 @@ def _lanczos(width: float) -> npt.NDArray[np.float32]:
     reach = int(3 * width)
     x = np.arange(-reach, reach + 1) / width
     weights = np.sinc(x) * np.sinc(x / 3)
-    return (weights / weights.sum()).astype(np.float32)
+    return np.asarray(weights / weights.sum(), np.float32)
 
 
 def _averaged(pixels: Pixels, factor: int) -> Image.Image:

@@ -3,9 +3,9 @@
     picture ─▶ resized to 2.6 samples for each pixel of a frame ─▶ Lanczos: no wave shorter than two pixels
 
 A frame looks up each of its pixels in a level by linear interpolation, at exact coordinates. That is sharp because
-samples lie close, and free of shimmer because a level holds no detail that a frame cannot show. A move whose scale changes has levels a factor of 1.3 apart at most, and a frame between two of them is a mixture
-of both, by the logarithm of its scale: nothing pops. Where the picture is enlarged there is nothing to remove, and
-one level does.
+samples lie close, and free of shimmer because a level holds no detail that a frame cannot show. A move whose scale
+changes has levels a factor of 1.3 apart at most, and a frame between two of them is a mixture of both, by the
+logarithm of its scale: nothing pops. Where the picture is enlarged there is nothing to remove, and one level does.
 """
 
 from __future__ import annotations
@@ -97,10 +97,7 @@ def plan_ladder(path: Path) -> Ladder:
 
 def _level(scale: float, region: tuple[float, float, float, float], nearest: float) -> Level:
     extent = region[2] - region[0], region[3] - region[1]
-    if scale > 1:
-        pitch = scale / _OVERSAMPLE
-    else:
-        pitch = max(min(nearest, 1.0) / _OVERSAMPLE, _LEAST_PITCH)
+    pitch = scale / _OVERSAMPLE if scale > 1 else max(min(nearest, 1.0) / _OVERSAMPLE, _LEAST_PITCH)
     return Level(scale, region, (math.ceil(extent[0] / pitch), math.ceil(extent[1] / pitch)))
 
 

@@ -120,14 +120,11 @@ def _kept(level: Level) -> int:
 
 
 def _taken(level: Level, picture: Picture) -> int:
-    """Bytes that are held besides while the level is made: Pillow has four a pixel, and half a resize between."""
+    """Bytes that are held besides while the level is made; Pillow has four a pixel."""
     left, top, right, bottom = level.crop(picture.width, picture.height)
     width, height = (right - left) // level.factor + 1, (bottom - top) // level.factor + 1
-    first = level.coarse if level.coarse[0] else (width, height)
-    return (
-        4 * (2 * width * height + first[0] * height + first[0] * first[1] + level.size[0] * first[1])
-        + 9 * level.size[0] * level.size[1]
-    )
+    cropped = 7 * width * height + (32 << 20 if level.factor > 1 else 0)
+    return cropped + 4 * level.size[0] * height + 11 * level.size[0] * level.size[1]
 
 
 def _picture(takes: Source) -> Picture:
