@@ -23,7 +23,7 @@ def parse_bytes(value: object) -> int:
     """How many bytes ``value`` means: 8388608, "8 MiB", "1.5 GB". Raises ValueError for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?) ?([a-zA-Z]{0,3})", value) if isinstance(value, str) else None
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([a-zA-Z]{0,3})", value) if isinstance(value, str) else None
     if found is None or found[2].upper() not in _UNITS:
         raise ValueError(f"{value!r} is not a number of bytes: write 500000000, '500 MB' or '2 GiB'")
     return round(float(found[1]) * _UNITS[found[2].upper()])
@@ -44,7 +44,7 @@ Bytes = Annotated[int, BeforeValidator(parse_bytes), PlainSerializer(int, return
 
 
 def _device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,2})?", name):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,2})?", name):
         raise ValueError(f"{name!r} is not a device: write auto, cpu, cuda, cuda:0 or mps")
     return name
 
@@ -76,6 +76,12 @@ class InboxSettings(Section):
     """A picture narrower or lower than this many pixels is refused."""
     background: Annotated[str, AfterValidator(_colour)] = "#000000"
     """The colour that shows through where a picture is transparent."""
+
+    @property
+    def background_rgb(self) -> tuple[int, int, int]:
+        """The background, 0..255 each."""
+        red, green, blue = bytes.fromhex(self.background[1:])
+        return red, green, blue
 
 
 class DiskSettings(Section):

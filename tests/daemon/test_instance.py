@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from framedaemon.errors import SettingsError
+from framedaemon.instance import INSTANCE_VARIABLE, Instance, create, find_instance
+
+
+def _folders(root: Path) -> list[str]:
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_dir())
+
+
+def test_the_option_goes_before_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+
+    instance = find_instance(tmp_path / "a", {INSTANCE_VARIABLE: str(tmp_path / "b")})
+
+    assert instance.root == (tmp_path / "a").resolve()
+
+
+def test_the_environment_goes_before_the_current_folder(tmp_path: Path) -> None:
+    instance = find_instance(None, {INSTANCE_VARIABLE: str(tmp_path)})
+
+    assert instance.root == tmp_path.resolve()
+
+
+@pytest.mark.parametrize("environ", [{}, {INSTANCE_VARIABLE: ""}])
+def test_the_current_folder_is_the_instance_when_nothing_names_one(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    instance = find_instance(None, environ)
+
+    assert instance.root == tmp_path.resolve()
+
+
+def test_a_folder_named_by_mistake_is_refused_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"--instance: .*missing is not a folder; `framedaemon init"):
+        find_instance(tmp_path / "missing", {})
+
+    assert not (tmp_path / "missing").exists()
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    create(Instance(tmp_path))
+
+    assert _folders(tmp_path) == [
+        *("input", "input/done", "input/failed", "output", "output/logs", "plugins", "tmp", "tmp/jobs")
+    ]
+
+
+def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
+    instance = Instance(tmp_path)
+    create(instance)
+    (instance.input / "photo.jpg").write_bytes(b"photo")
+
+    create(instance)
+
+    assert (instance.input / "photo.jpg").read_bytes() == b"photo"
+
+
+def test_files_in_the_place_of_folders_are_all_named(tmp_path: Path) -> None:
+    (tmp_path / "input").write_text("")
+    (tmp_path / "plugins").write_text("")
+
+    with pytest.raises(SettingsError) as caught:
+        create(Instance(tmp_path))
+
+    assert [problem.split(":")[0] for problem in caught.value.problems] == [
+        str(tmp_path / name) for name in ("input/done", "input/failed", "plugins")
+    ]
+
+
+def test_every_path_lies_below_the_root(tmp_path: Path) -> None:
+    names = [name for name, value in vars(Instance).items() if isinstance(value, property)]
+
+    assert "ledger" in names
+    assert [name for name in names if tmp_path not in getattr(Instance(tmp_path), name).parents] == []
