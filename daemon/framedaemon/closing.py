@@ -54,8 +54,8 @@ class Closing:
         workspace = Workspace(self._instance.jobs / drop.id)
         self._ledger.set_drop(drop.id, "closing")
         folder = self._instance.failed if failed else self._instance.done
-        self._put_away(drop, workspace.source, folder, self._explain(drop, failed) if failed else None)
-        self._ledger.set_drop(drop.id, "closed")
+        rests = self._put_away(drop, workspace.source, folder, self._explain(drop, failed) if failed else None)
+        self._ledger.close_drop(drop.id, str(rests.relative_to(self._instance.input)))
         workspace.remove()
 
     def _move_out(self, job: JobRow, made: Path) -> Path:
@@ -81,7 +81,7 @@ class Closing:
         write_atomically(video.parent / f"{name}{RECEIPT_SUFFIX}", data.encode("ascii"))
         written.unlink()
 
-    def _put_away(self, drop: DropRow, source: Path, folder: Path, reason: str | None) -> None:
+    def _put_away(self, drop: DropRow, source: Path, folder: Path, reason: str | None) -> Path:
         name = PurePosixPath(drop.name)
         picture, sidecar = source / name.name, source / drop.sidecar if drop.sidecar is not None else None
         target = folder / name.parent
@@ -93,8 +93,7 @@ class Closing:
             write_atomically(error_aside, reason.encode("utf-8", "backslashreplace"))
         if sidecar is not None and os.path.lexists(sidecar):
             move_aside(sidecar, side_aside)
-        if os.path.lexists(picture):
-            move_aside(picture, aside)
+        return move_aside(picture, aside) if os.path.lexists(picture) else aside
 
     def _explain(self, drop: DropRow, failed: Sequence[JobRow]) -> str:
         """The .error.txt: what was wrong, what to do, and what was tried."""

@@ -73,3 +73,28 @@ def shortage(
         if available < needed:
             return Shortage(folder, available, needed)
     return None
+
+
+class Ballast:
+    """A file that takes up room so that there is some to give: without it a full disk could not even be recorded."""
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._size = size
+
+    def load(self, keep_free_bytes: int) -> None:
+        """Take the room, if there is plenty."""
+        try:
+            if not self._path.exists() and self._size and free_bytes(self._path.parent) > self._size + keep_free_bytes:
+                with self._path.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, self._size)
+        except OSError:
+            self.drop()
+
+    def drop(self) -> bool:
+        """Give the room back; False when there was none."""
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
+        return True

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 from framedaemon.errors import SettingsError
@@ -114,3 +115,11 @@ def create(instance: Instance) -> None:
             problems.append(f"{folder}: cannot be made: {error.strerror}")
     if problems:
         raise SettingsError(problems)
+
+
+def default_config() -> str:
+    """The config.toml that explains itself: every key at its default, taken out of force."""
+    packaged = files("framedaemon") / "config.toml"
+    if packaged.is_file():
+        return packaged.read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "config.toml").read_text(encoding="utf-8")  # in a checkout

@@ -35,7 +35,7 @@ _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE drops (
     id TEXT PRIMARY KEY, name BLOB NOT NULL, sidecar BLOB, state TEXT NOT NULL,
-    priority INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL);
+    rests BLOB, priority INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL);
 CREATE INDEX drops_open ON drops (state) WHERE state NOT IN ('closed', 'vanished');
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY, drop_id TEXT NOT NULL REFERENCES drops (id), number INTEGER NOT NULL,
@@ -67,6 +67,8 @@ class DropRow:
     """Relative to input/; bytes that are not UTF-8 are surrogate escapes."""
     sidecar: str | None
     state: DropState
+    rests: str | None
+    """Where in input/ it lies since it was closed: ``done/photo.jpg``."""
     priority: int
     created: float
 
@@ -184,6 +186,10 @@ class Ledger:
 
     def set_drop(self, id: str, state: DropState) -> None:
         self._db.execute("UPDATE drops SET state = ? WHERE id = ?", (state, id))
+
+    def close_drop(self, id: str, rests: str) -> None:
+        """The drop's file was put away, at ``rests`` below input/."""
+        self._db.execute("UPDATE drops SET state = 'closed', rests = ? WHERE id = ?", (os.fsencode(rests), id))
 
     def forget_drop(self, id: str) -> None:
         """Undo `claiming` for a drop whose file never moved."""
@@ -310,8 +316,8 @@ class Ledger:
 
 
 def _drop(row: sqlite3.Row) -> DropRow:
-    sidecar = os.fsdecode(row["sidecar"]) if row["sidecar"] is not None else None
-    return DropRow(row["id"], os.fsdecode(row["name"]), sidecar, row["state"], row["priority"], row["created"])
+    name, sidecar, rests = (row[key] and os.fsdecode(row[key]) for key in ("name", "sidecar", "rests"))
+    return DropRow(row["id"], name, sidecar, row["state"], rests, row["priority"], row["created"])
 
 
 def _job(row: sqlite3.Row) -> JobRow:

@@ -11,11 +11,13 @@ import fcntl
 import os
 import selectors
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from framedaemon.disk import Ballast
 from framedaemon.errors import SettingsError
 from framedaemon.instance import Instance, create
 from framedaemon.ledger import Ledger
@@ -24,6 +26,9 @@ from framedaemon.plugins import load_plugins
 from framedaemon.service import Service
 from framedaemon.settings import Settings, read_settings
 from framedaemon.watch import Watch
+
+# A full disk may keep the ledger from being written; the job at hand works on meanwhile.
+_LEDGER_RETRY_SECONDS = 2.0
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -80,6 +85,8 @@ class _Loop:
         self._service = service
         self._reading, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._watch = Watch(instance.input, self._wake, settings.inbox.watch)
+        self._ballast = Ballast(instance.tmp / "ballast", settings.disk.ballast_bytes)
+        self._keep_free_bytes = settings.disk.keep_free_bytes
         self._received: list[int] = []
         self._stops = 0
 
@@ -89,7 +96,7 @@ class _Loop:
             self._watch.start()
             try:
                 while True:
-                    due = self._service.tick(time.monotonic())
+                    due = self._tick()
                     if self._ended(until_empty):
                         break
                     self._sleep(due)
@@ -100,6 +107,17 @@ class _Loop:
                 self._service.stop()
                 os.close(self._reading)
                 os.close(self._waking)
+
+    def _tick(self) -> float:
+        """One pass; a ledger that cannot be written waits for room and is tried again."""
+        now = time.monotonic()
+        try:
+            due = self._service.tick(now)
+        except sqlite3.OperationalError as error:
+            get_log().error("ledger_unwritable", reason=str(error), ballast_given_up=self._ballast.drop())
+            return now + _LEDGER_RETRY_SECONDS
+        self._ballast.load(self._keep_free_bytes)
+        return due
 
     def _ended(self, until_empty: bool) -> bool:
         if self._stops > 1 or (self._service.draining and not self._service.busy):

@@ -266,3 +266,25 @@ def _step_summary(step: Step, device: str) -> StepSummary:
         fit_key=step.task.fit_key(device),
         rung=step.rung,
     )
+
+
+def check_recipe(recipe: Recipe, registry: Registry) -> list[str]:
+    """What is wrong with a recipe whatever it is for: stages that are not there, options that nobody knows."""
+    problems: list[str] = []
+    for kind in ("generate", "interpolate", "encode"):
+        choice: StageChoice = getattr(recipe, kind)
+        if isinstance(choice, InterpolateChoice) and choice.nothing:
+            continue
+        try:
+            if choice.use == "auto":
+                known = {key for stage in registry.stages(kind) for key in stage.options.model_fields}
+                problems += [
+                    f"{choice.origins.get(key, 'recipe')} [{kind}] {key}: no stage here knows it"
+                    for key in choice.options
+                    if key not in known
+                ]
+            else:
+                choice.fit(kind, registry.stage(kind, choice.use).options, "recipe")
+        except JobRejected as error:
+            problems += error.problems
+    return problems

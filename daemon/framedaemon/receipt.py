@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from framedaemon.pipeline import Made
-from framedaemon.plan import Plan, Step
-from framedaemon.recipe import Recipe
+from framedaemon.plan import Plan
 
 RECEIPT_VERSION = 1
 
@@ -37,43 +36,35 @@ def seed_from(sha256: str, number: int) -> int:
     return (int(sha256[:8], 16) + number) % 2**31
 
 
-def comment(plan: Plan, recipe: Recipe, sha256: str) -> str:
+def comment(plan: Plan, sha256: str) -> str:
     """What is written into the video's own metadata: recipe, seed and source as one line of JSON."""
     facts = {
         "framedaemon": _version("framedaemon"),
         "source_sha256": sha256,
         "seed": plan.seed,
-        "recipe": resolved(plan, recipe),
+        "recipe": resolved(plan),
     }
     return json.dumps(facts, ensure_ascii=True, separators=(",", ":"))
 
 
-def resolved(plan: Plan, recipe: Recipe) -> dict[str, Any]:
-    """The recipe with what ``auto`` chose and the seed that was used: replaying it needs no other layer."""
-    tables: dict[str, Any] = {}
+def resolved(plan: Plan) -> dict[str, Any]:
+    """The recipe with what ``auto`` chose, every option and the seed: replaying it needs no other layer."""
+    tables: dict[str, Any] = {"interpolate": {"use": "none"}}
     for step in plan.steps:
-        given = getattr(recipe, step.task.kind).options
-        tables[step.task.kind] = {"use": step.task.name, **{k: v for k, v in given.items() if k in _known(step)}}
-    tables["generate"]["seed"] = plan.seed
-    if plan.interpolate is None:
-        tables["interpolate"] = {"use": "none"}
-    if plan.timeline.target_fps != plan.drawn.fps:
-        tables["interpolate"]["fps"] = str(plan.timeline.target_fps)
-    if plan.timeline.loop:
-        tables["interpolate"]["loop"] = True
+        tables[step.task.kind] = {"use": step.task.name, **step.options.model_dump(mode="json", exclude_none=True)}
+    tables["interpolate"]["fps"] = str(plan.timeline.target_fps)
+    tables["interpolate"]["loop"] = plan.timeline.loop
     return tables
 
 
-def write_receipt(
-    path: Path, plan: Plan, recipe: Recipe, made: Made, *, name: str, sha256: str, job: str, attempt: int
-) -> None:
-    """Write the receipt of a finished job to ``path``."""
-    facts = {
+def describe(plan: Plan, made: Made, *, name: str, sha256: str, job: str, attempt: int) -> dict[str, Any]:
+    """The receipt of a finished video. ``video.file`` is to be set to the name that it gets."""
+    return {
         "receipt": RECEIPT_VERSION,
         "job": job,
         "attempt": attempt,
         "source": {"name": name, "sha256": sha256, "kind": plan.source.kind, "notes": list(plan.source.notes)},
-        "recipe": resolved(plan, recipe),
+        "recipe": resolved(plan),
         "seed": plan.seed,
         "plan": plan.summary().model_dump(mode="json"),
         "video": {"file": made.video.name, "bytes": made.bytes, "sha256": _video_hash(made.video)},
@@ -87,9 +78,23 @@ def write_receipt(
         "seconds": made.seconds,
         "peak_memory_bytes": peak_memory(),
         "gate": made.gate.to_json(),
-        "versions": {"python": platform.python_version(), **{p: v for p in _PACKAGES if (v := _version(p))}},
+        "versions": versions(),
     }
-    path.write_text(json.dumps(facts, indent=2, ensure_ascii=True) + "\n", encoding="ascii")
+
+
+def versions() -> dict[str, str]:
+    """Of what makes the pixels, as far as it is installed."""
+    return {"python": platform.python_version(), **{p: v for p in _PACKAGES if (v := _version(p)) is not None}}
+
+
+def encode(facts: dict[str, Any]) -> bytes:
+    """The receipt as the bytes of its file."""
+    return (json.dumps(facts, indent=2, ensure_ascii=True) + "\n").encode("ascii")
+
+
+def beside(video: Path) -> Path:
+    """Where a video's receipt stands: ``photo.json`` for ``photo.mp4`` and for a folder ``photo``."""
+    return video.parent / f"{video.name if video.is_dir() else video.stem}.json"
 
 
 def read_receipt(path: Path) -> dict[str, Any]:
@@ -117,10 +122,6 @@ def peak_memory() -> dict[str, int]:
     except (OSError, StopIteration):
         own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {"worker": own, "largest_child": children}
-
-
-def _known(step: Step) -> set[str]:
-    return set(type(step.options).model_fields)
 
 
 def _video_hash(video: Path) -> str | None:

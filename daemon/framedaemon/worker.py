@@ -27,7 +27,7 @@ from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, O
 from framedaemon.opening import Limits, open_source
 from framedaemon.plan import Plan, make_plan
 from framedaemon.plugins import Registry, load_plugins
-from framedaemon.settings import InboxSettings, Settings
+from framedaemon.settings import Settings
 from framedaemon.sources import Source
 from framedaemon.stages import Machine
 
@@ -120,7 +120,9 @@ class Worker:
         self._say_failure(held.order, failure)
 
     def _prepare(self, order: Order) -> None:
-        source = open_source(Path(order.source), order.name, _limits(self._settings.inbox))
+        inbox = self._settings.inbox
+        limits = Limits(inbox.max_pixels, inbox.min_side, inbox.background_rgb)
+        source = open_source(Path(order.source), order.name, limits)
         sha256 = receipt.hash_file(Path(order.source))
         plan = self._plan(order, source, receipt.seed_from(sha256, order.number))
         get_log().info("job_planned", **plan.summary().model_dump(mode="json"))
@@ -137,12 +139,10 @@ class Worker:
     def _run(self, held: Ordered) -> None:
         order, plan = held.order, held.plan
         folder = Path(order.folder)
-        comment = receipt.comment(plan, order.recipe, held.sha256)
+        comment = receipt.comment(plan, held.sha256)
         made = pipeline.run(plan, folder, self._registry, comment, self._reporter(order.job))
-        receipt.write_receipt(
-            folder / "receipt.json", plan, order.recipe, made,
-            name=order.name, sha256=held.sha256, job=order.job, attempt=order.attempt,
-        )  # fmt: skip
+        facts = receipt.describe(plan, made, name=order.name, sha256=held.sha256, job=order.job, attempt=order.attempt)
+        (folder / "receipt.json").write_bytes(receipt.encode(facts))
         get_log().info("video_made", bytes=made.bytes, seconds=made.seconds, gate=made.gate.to_json())
         self._line.say(Finished(job=order.job, video=made.video.name, bytes=made.bytes, seconds=made.seconds))
 
@@ -178,12 +178,6 @@ class Worker:
 
 
 _KIND_OF: dict[type[BaseException], EndKind] = {JobRejected: "rejected", OutOfMemory: "memory", DiskFull: "disk"}
-
-
-def _limits(settings: InboxSettings) -> Limits:
-    colour = settings.background.lstrip("#")
-    background = (int(colour[:2], 16), int(colour[2:4], 16), int(colour[4:], 16))
-    return Limits(settings.max_pixels, settings.min_side, background)
 
 
 def _listen(connection: socket.socket, orders: queue.Queue[Setup | Order | Go]) -> None:

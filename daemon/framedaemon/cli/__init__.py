@@ -1,0 +1,41 @@
+"""The command line: ``framedaemon COMMAND --instance DIR``.
+
+Commands import what they need when they are called, so that ``framedaemon --help`` answers at once.
+
+Exit codes: 0 all is well; 1 a picture did not become a video, or something asked for is not there; 2 wrong usage, or
+settings that cannot be used.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from framedaemon.cli import making, queue, running
+from framedaemon.errors import FramedaemonError, SettingsError
+
+app = typer.Typer(
+    help="Watches a folder: a still picture goes in, a smooth video comes out.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _module in (running, making, queue):
+    _module.add_to(app)
+
+
+def main() -> None:
+    """Run a command; an error that is meant for a person is printed as one, without a traceback."""
+    try:
+        app()
+    except SettingsError as error:
+        print(f"framedaemon: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (FramedaemonError, FileExistsError) as error:
+        print(f"framedaemon: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read us has heard enough
+        sys.exit(1)

@@ -1,0 +1,60 @@
+"""Options that several commands take, and how they print."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from framedaemon.instance import Instance
+    from framedaemon.settings import Settings
+
+InstanceOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--instance",
+        metavar="DIR",
+        help="Folder with config.toml, input/, output/, tmp/. Default: $FRAMEDAEMON_INSTANCE, else the current folder.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+def open_instance(option: Path | None) -> tuple[Instance, Settings]:
+    """The instance that is meant, and its settings. Raises SettingsError."""
+    from framedaemon.instance import find_instance
+    from framedaemon.settings import read_settings
+
+    instance = find_instance(option, os.environ)
+    return instance, read_settings(instance.config)
+
+
+def console() -> Console:
+    """Where people read: coloured on a terminal, plain elsewhere, and never wrapped where nobody looks."""
+    from rich.console import Console
+
+    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout; names that are not UTF-8 are escaped."""
+    print(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def show_seconds(seconds: float | None) -> str:
+    """A duration for people: ``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

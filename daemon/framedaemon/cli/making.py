@@ -1,0 +1,222 @@
+"""Commands about one file: render, explain, replay."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json, show_seconds
+
+if TYPE_CHECKING:
+    from framedaemon.pipeline import Made, Report
+    from framedaemon.single import Prepared
+    from framedaemon.summary import PlanSummary
+
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A picture or a video.", exists=True, dir_okay=False)
+]
+OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The video to make.")]
+GenerateOption = Annotated[str | None, typer.Option("--generate", metavar="STAGE", help="Which generator draws.")]
+FramesOption = Annotated[int | None, typer.Option("--frames", help="Frames to draw.")]
+InterpolateOption = Annotated[
+    str | None, typer.Option("--interpolate", metavar="STAGE", help="Which interpolator fills in; none for no filling.")
+]
+FpsOption = Annotated[str | None, typer.Option("--fps", help="Frames per second of the video: 30, 29.97, 24000/1001.")]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="The same seed gives the same frames.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Any other key: encode.crf=16. Repeatable.")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it is there.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (render, explain, replay):
+        app.command()(command)
+
+
+def render(
+    file: FileArgument,
+    output: OutputOption,
+    generate: GenerateOption = None,
+    frames: FramesOption = None,
+    interpolate: InterpolateOption = None,
+    fps: FpsOption = None,
+    seed: SeedOption = None,
+    set_: SetOption = None,
+    overwrite: OverwriteOption = False,
+    instance: InstanceOption = None,
+) -> None:
+    """Make one video of one file, here and now, without a daemon.
+
+    Example: framedaemon render test.jpg --frames 161 --interpolate flow --set encode.crf=16 -o test.mp4
+    """
+    from framedaemon import single
+    from framedaemon.layers import Layer
+
+    here, settings = open_instance(instance)
+    table = _command_line(generate, frames, interpolate, fps, seed, set_ or [])
+    table.setdefault("encode", {}).setdefault("container", output.suffix.removeprefix(".").lower() or "png")
+    file = file.resolve()
+    recipes = single.recipes_for(file, here, settings, Layer("command line", table))
+    if len(recipes) > 1:
+        print(f"{file.name}: its sidecar asks for {len(recipes)} videos; this is the first", file=sys.stderr)
+    prepared = single.prepare(file, here, settings, recipes[:1])[0]
+    _render(prepared, output.absolute(), overwrite)
+
+
+def explain(
+    file: FileArgument,
+    generate: GenerateOption = None,
+    frames: FramesOption = None,
+    interpolate: InterpolateOption = None,
+    fps: FpsOption = None,
+    seed: SeedOption = None,
+    set_: SetOption = None,
+    json: JsonOption = False,
+    instance: InstanceOption = None,
+) -> None:
+    """Print what would be done with a file, with which stages, frames, memory and disk, and do none of it.
+
+    Example: framedaemon explain input/photo.jpg --fps 60
+    """
+    from framedaemon import single
+    from framedaemon.layers import Layer
+
+    here, settings = open_instance(instance)
+    layer = Layer("command line", _command_line(generate, frames, interpolate, fps, seed, set_ or []))
+    file = file.resolve()
+    prepared = single.prepare(file, here, settings, single.recipes_for(file, here, settings, layer))
+    if json:
+        print_json([one.plan.summary().model_dump(mode="json") for one in prepared])
+        return
+    for number, one in enumerate(prepared, start=1):
+        title = f"{file.name}, video {number} of {len(prepared)}" if len(prepared) > 1 else file.name
+        _print_plan(title, one.plan.summary(), one.plan.need.admission + settings.disk.keep_free_bytes)
+
+
+def replay(
+    receipt: Annotated[Path, typer.Argument(metavar="RECEIPT", help="photo.json, beside its video.", exists=True)],
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT")] = None,
+    source: Annotated[Path | None, typer.Option("--source", help="The picture, if it is not in input/done/.")] = None,
+    overwrite: OverwriteOption = False,
+    instance: InstanceOption = None,
+) -> None:
+    """Make a video again from its receipt: same source, recipe and seed. Says whether it came out the same.
+
+    Example: framedaemon replay output/photo.json -o again.mp4
+    """
+    from framedaemon import replaying
+
+    here, settings = open_instance(instance)
+    facts = replaying.load(receipt)
+    prepared = replaying.prepare(facts, here, settings, source)
+    target = output or receipt.with_name(f"{receipt.stem}-replay{prepared.plan.video.suffix}")
+    made = _render(prepared, target.absolute(), overwrite)
+    print(replaying.compare(facts, made, target))
+
+
+def _command_line(
+    generate: str | None,
+    frames: int | None,
+    interpolate: str | None,
+    fps: str | None,
+    seed: int | None,
+    set_: list[str],
+) -> dict[str, Any]:
+    """The options as the highest layer of the recipe. Raises JobRejected for a --set that is none."""
+    from framedaemon.errors import JobRejected
+    from framedaemon.toml import TomlError, read_toml
+
+    table: dict[str, Any] = {"generate": {}, "interpolate": {}, "encode": {}}
+    said = {("generate", "use"): generate, ("generate", "frames"): frames, ("generate", "seed"): seed}
+    said |= {("interpolate", "use"): interpolate, ("interpolate", "fps"): fps}
+    for (kind, key), value in said.items():
+        if value is not None:
+            table[kind][key] = value
+    for word in set_:
+        path, equals, value = word.partition("=")
+        kind, _, key = path.strip().partition(".")
+        if not equals or kind not in table or not key:
+            raise JobRejected(f"--set {word}: write it as encode.crf=16, with generate, interpolate or encode in front")
+        try:
+            table[kind][key] = read_toml(f"value = {value}".encode(), "--set")["value"]
+        except TomlError:
+            table[kind][key] = value.strip()
+    return table
+
+
+def _render(prepared: Prepared, output: Path, overwrite: bool) -> Made:
+    from framedaemon import single
+    from framedaemon.settings import show_bytes
+
+    with _progress(prepared.plan.shown.frames) as report:
+        made = single.render(prepared, output, report, overwrite)
+    for note in prepared.plan.notes:
+        print(f"note: {note}", file=sys.stderr)
+    clip = prepared.plan.shown.describe()
+    took = show_seconds(sum(made.seconds.values()))
+    print(f"{output}: {clip}, {show_bytes(made.bytes)}, {took} of work")
+    return made
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Report]:
+    """A bar on a terminal; elsewhere a line for every tenth of the way."""
+    if not sys.stderr.isatty():
+        yield _plain_report(total)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, of: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=of)
+            bar.update(tasks[stage], completed=done)
+
+        yield report
+
+
+def _plain_report(total: int) -> Report:
+    said = 0
+
+    def report(stage: str, done: int, of: int) -> None:
+        nonlocal said
+        tenth = done * 10 // of if of == total else 0
+        if tenth > said:
+            said = tenth
+            print(f"{stage}: {done} of {of} frames", file=sys.stderr)
+
+    return report
+
+
+def _print_plan(title: str, plan: PlanSummary, admission: int) -> None:
+    from framedaemon.settings import show_bytes
+
+    out = console()
+    out.print(f"{title}: {plan.source}")
+    for step in plan.steps:
+        placement = step.placement
+        out.print(f"  {step.kind:<12}{step.stage}")
+        options = {key: value for key, value in step.options.items() if value not in (None, "")}
+        out.print("              " + ", ".join(f"{key} = {value}" for key, value in options.items()))
+        where = f"{placement['device']}, {placement['threads']} threads: {placement['reason']}"
+        out.print(f"              about {show_bytes(step.ram_bytes)} of memory, {show_seconds(step.seconds)}; {where}")
+    out.print(f"  drawn       {plan.drawn}")
+    out.print(f"  video       {plan.shown}, {plan.codec} {plan.width}x{plan.height} {plan.suffix or 'folder'}")
+    out.print(f"  memory      about {show_bytes(plan.ram_bytes)}")
+    temporary, video = show_bytes(plan.temporary_bytes), show_bytes(plan.video_bytes)
+    out.print(f"  disk        {temporary} temporary, {video} video; starts when {show_bytes(admission)} are free")
+    out.print(f"  time        about {show_seconds(plan.seconds)}")
+    out.print(f"  seed        {plan.seed}")
+    for note in plan.notes:
+        out.print(f"  note        {note}")

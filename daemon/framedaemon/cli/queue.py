@@ -1,0 +1,234 @@
+"""Commands about the queue and the plugins: status, jobs, retry, cancel, plugins."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+
+import typer
+
+from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json, show_seconds
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from framedaemon.instance import Instance
+    from framedaemon.ledger import JobRow, JobState, Ledger
+
+_SHOWN_JOBS = 20
+_IDS = "Ids as `framedaemon jobs` lists them."
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (status, jobs, retry, cancel, plugins):
+        app.command()(command)
+
+
+def status(
+    json: JsonOption = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing it until Ctrl-C.")] = False,
+    instance: InstanceOption = None,
+) -> None:
+    """Show what the daemon is doing, what waits, and what ended last.
+
+    Example: framedaemon status --follow
+    """
+    here, _ = open_instance(instance)
+    if json:
+        print_json(_facts(here))
+    elif follow and sys.stdout.isatty():
+        _follow(here)
+    else:
+        console().print(_table(_facts(here)))
+
+
+def jobs(
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state: queued, done, failed, …")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, the newest first.")] = 50,
+    json: JsonOption = False,
+    instance: InstanceOption = None,
+) -> None:
+    """List jobs, the newest first.
+
+    Example: framedaemon jobs --state failed
+    """
+    here, _ = open_instance(instance)
+    ledger = _ledger(here)
+    wanted = [_known_state(state)] if state is not None else []
+    rows = [_job_facts(job) for job in ledger.jobs(*wanted, limit=limit)] if ledger else []
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        print(f"{row['id']}  {row['state']:<12}{row['name']}  {row['output'] or row['reason']}")
+
+
+def retry(
+    job: Annotated[
+        list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids as `framedaemon jobs` lists them.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every picture in input/failed/ that a job failed for.")] = False,
+    instance: InstanceOption = None,
+) -> None:
+    """Move pictures from input/failed/ back into input/, sidecar and all: they are tried again.
+
+    Example: framedaemon retry --all
+    """
+    from framedaemon.retrying import put_back
+
+    here, _ = open_instance(instance)
+    ledger = _ledger(here)
+    failed = [row for row in ledger.jobs() if row.state in ("failed", "quarantined", "cancelled")] if ledger else []
+    wanted = failed if every else [row for row in failed if row.id in (job or [])]
+    missing = set(job or []) - {row.id for row in wanted}
+    for id in sorted(missing):
+        print(f"{id}: no job with this id has failed", file=sys.stderr)
+    drops = dict.fromkeys(row.drop_id for row in wanted)
+    moved = [put_back(here, ledger.drop(drop)) for drop in drops] if ledger else []
+    for line in moved:
+        print(line)
+    raise typer.Exit(1 if missing or not moved else 0)
+
+
+def cancel(
+    job: Annotated[list[str], typer.Argument(metavar="JOB...", help=_IDS)],
+    instance: InstanceOption = None,
+) -> None:
+    """End jobs that are wanted no more; their pictures go to input/failed/.
+
+    Example: framedaemon cancel 20261122T124530-9f3a1c77-1
+    """
+    from framedaemon.requests import ask_to_cancel
+
+    here, _ = open_instance(instance)
+    ledger = _ledger(here)
+    unknown = 0
+    for id in job:
+        row = ledger.job(id) if ledger is not None else None
+        if row is None or row.ended is not None:
+            print(f"{id}: {'no such job' if row is None else f'ended already: {row.state}'}", file=sys.stderr)
+            unknown += 1
+        elif ask_to_cancel(here, id):
+            print(f"{id}: the daemon was told")
+        else:
+            print(f"{id}: no daemon is running; it will be cancelled when one starts")
+    raise typer.Exit(1 if unknown else 0)
+
+
+def plugins(json: JsonOption = False, instance: InstanceOption = None) -> None:
+    """List the plugins, where they come from, what they offer, and why one is broken.
+
+    Example: framedaemon plugins
+    """
+    from dataclasses import asdict
+
+    from framedaemon.plugins import load_plugins
+
+    here, settings = open_instance(instance)
+    registry = load_plugins(here.plugins, settings.plugins.disabled)
+    if json:
+        print_json([asdict(plugin) for plugin in registry.plugins.values()])
+    else:
+        for plugin in registry.plugins.values():
+            print(f"{plugin.name:<12}{plugin.state:<10}{', '.join(plugin.stages) or plugin.reason}  ({plugin.origin})")
+    raise typer.Exit(1 if any(registry.broken()) else 0)
+
+
+def _known_state(word: str) -> JobState:
+    from framedaemon.ledger import JobState
+
+    for state in get_args(JobState):
+        if state == word:
+            return cast("JobState", word)
+    raise typer.BadParameter(f"{word} is none of {', '.join(get_args(JobState))}", param_hint="--state")
+
+
+def _ledger(instance: Instance) -> Ledger | None:
+    """The ledger to read, or None when no daemon has ever run here."""
+    from framedaemon.ledger import Ledger
+
+    return Ledger(instance.ledger, read_only=True) if instance.ledger.exists() else None
+
+
+def _facts(instance: Instance) -> dict[str, Any]:
+    from framedaemon.requests import daemon_pid
+    from framedaemon.status import read_status
+
+    ledger = _ledger(instance)
+    said = read_status(instance.status)
+    now, progress = time.time(), said.progress if said is not None else None
+    current = None
+    if progress is not None:
+        current = {
+            "job": progress.job,
+            "name": progress.name,
+            "attempt": progress.attempt,
+            "seconds": round(now - progress.started, 1),
+            "remaining_seconds": progress.remaining_seconds(now),
+            "stages": {stage: {"done": done, "total": total} for stage, (done, total) in progress.stages.items()},
+        }
+    ended = ledger.jobs("done", "failed", "quarantined", "cancelled", limit=_SHOWN_JOBS // 2) if ledger else []
+    waiting = ledger.jobs("queued", "waiting", "publishing", limit=_SHOWN_JOBS // 2) if ledger else []
+    facts = {
+        "daemon": daemon_pid(instance),
+        "draining": said.draining if said is not None else False,
+        "problems": list(said.problems) if said is not None else [],
+        "current": current,
+        "counts": ledger.count() if ledger else {},
+        "waiting": [_job_facts(job) for job in waiting],
+        "ended": [_job_facts(job) for job in ended],
+    }
+    if ledger:
+        ledger.close()
+    return facts
+
+
+def _job_facts(job: JobRow) -> dict[str, Any]:
+    from framedaemon.naming import show
+
+    return {
+        "id": job.id,
+        "name": show(job.name),
+        "state": job.state,
+        "output": show(job.output) if job.output else None,
+        "attempts": job.attempts,
+        "reason": show(job.reason.partition("\n")[0]),
+        "created": job.created,
+        "started": job.started,
+        "ended": job.ended,
+    }
+
+
+def _table(facts: dict[str, Any]) -> Table:
+    from rich.table import Table
+
+    daemon = f"daemon runs, process {facts['daemon']}" if facts["daemon"] else "no daemon runs"
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(facts["counts"].items())) or "no jobs yet"
+    table = Table(title=f"{daemon}: {counts}", title_justify="left", box=None, pad_edge=False)
+    for column in ("state", "name", "stage", "frames", "left", "said"):
+        table.add_column(column, overflow="fold")
+    current = facts["current"]
+    if current is not None:
+        stages = current["stages"]
+        frames = ", ".join(f"{each['done']}/{each['total']}" for each in stages.values())
+        left = show_seconds(current["remaining_seconds"])
+        table.add_row("running", current["name"], ", ".join(stages) or "planning", frames, left, "")
+    for job in (*reversed(facts["waiting"]), *facts["ended"]):
+        table.add_row(job["state"], job["name"], "", "", "", job["output"] or job["reason"])
+    for problem in facts["problems"]:
+        table.add_row("problem", problem)
+    return table
+
+
+def _follow(instance: Instance) -> None:
+    from rich.live import Live
+
+    with Live(_table(_facts(instance)), console=console(), screen=False, refresh_per_second=2) as live:
+        try:
+            while True:
+                time.sleep(1.0)
+                live.update(_table(_facts(instance)))
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,108 @@
+"""Commands that run the daemon, or prepare for it: init, run, once, demo, check."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from framedaemon.cli.common import InstanceOption, open_instance
+
+_DEMO_PHOTO = "rocket.jpg"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (init, run, once, demo, check):
+        app.command()(command)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Made if it is not there.")],
+) -> None:
+    """Make a folder an instance: input/, output/, tmp/, plugins/ and a config.toml that explains itself.
+
+    Example: framedaemon init ~/videos
+    """
+    from framedaemon.instance import Instance, create, default_config
+
+    folder.mkdir(parents=True, exist_ok=True)
+    instance = Instance(folder.resolve())
+    create(instance)
+    if not instance.config.exists():
+        instance.config.write_text(default_config(), encoding="utf-8")
+    print(f"{instance.root} is ready: drop pictures into {instance.input} and start")
+    print(f"  framedaemon run --instance {instance.root}")
+
+
+def run(
+    instance: InstanceOption = None,
+    hold: Annotated[bool, typer.Option(help="Start, but leave input/ and the queue alone.")] = False,
+) -> None:
+    """Watch input/ and make videos until told to stop.
+
+    SIGTERM or Ctrl-C lets the job at hand finish, a second one stops at once; SIGHUP reads config.toml again.
+
+    Example: framedaemon run --instance ~/videos
+    """
+    from framedaemon.loop import serve
+
+    serve(open_instance(instance)[0], hold=hold)
+
+
+def once(instance: InstanceOption = None) -> None:
+    """Make videos of all that lies in input/, then end. The exit code is 1 if any picture did not become one.
+
+    Example: framedaemon once --instance ~/videos
+    """
+    from framedaemon.loop import serve
+
+    ended = serve(open_instance(instance)[0], until_empty=True)
+    raise typer.Exit(1 if any(ended.get(state, 0) > 0 for state in ("failed", "quarantined", "vanished")) else 0)
+
+
+def demo(instance: InstanceOption = None) -> None:
+    """Drop a photo that comes with framedaemon into input/, make its video, and say where it is.
+
+    Example: framedaemon demo --instance .
+    """
+    from importlib.resources import files
+
+    from framedaemon.instance import create
+    from framedaemon.ledger import Ledger
+    from framedaemon.loop import serve
+    from framedaemon.naming import free_path
+    from framedaemon.workspace import write_atomically
+
+    here, _ = open_instance(instance)
+    create(here)
+    photo = free_path(here.input, _DEMO_PHOTO)
+    write_atomically(photo, (files("framedaemon") / "demo" / _DEMO_PHOTO).read_bytes())
+    print(f"dropped {photo}", file=sys.stderr)
+    serve(here, until_empty=True)
+    ledger = Ledger(here.ledger, read_only=True)
+    job = next(job for job in ledger.jobs() if job.name == photo.name)
+    ledger.close()
+    if job.output is None or job.state != "done":
+        print(f"no video: {job.reason}", file=sys.stderr)
+        raise typer.Exit(1)
+    print(f"the video is {here.output / job.output}")
+
+
+def check(instance: InstanceOption = None) -> None:
+    """Say what is wrong with the settings, the plugins and the recipes in input/, without running anything.
+
+    Example: framedaemon check --instance ~/videos
+    """
+    from framedaemon.checking import problems_of
+    from framedaemon.naming import show
+
+    here, settings = open_instance(instance)
+    problems = problems_of(here, settings)
+    for problem in problems:
+        print(show(problem))
+    if problems:
+        raise typer.Exit(1)
+    print("all is well")

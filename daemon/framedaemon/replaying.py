@@ -1,0 +1,55 @@
+"""Makes a video again from its receipt, and says whether it came out the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from framedaemon import receipt, single
+from framedaemon.errors import JobRejected
+from framedaemon.instance import Instance
+from framedaemon.layers import Layer, read_request
+from framedaemon.naming import show
+from framedaemon.pipeline import Made
+from framedaemon.settings import Settings
+from framedaemon.single import Prepared
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The receipt's facts. Raises JobRejected when it is none."""
+    try:
+        return receipt.read_receipt(path)
+    except ValueError as error:
+        raise JobRejected(str(error)) from error
+
+
+def prepare(facts: dict[str, Any], instance: Instance, settings: Settings, source: Path | None) -> Prepared:
+    """The receipt's plan over its own source. Raises JobRejected when the source is gone or another."""
+    name, sha256 = facts["source"]["name"], facts["source"]["sha256"]
+    path = source or _find(instance, name, sha256)
+    if path is None:
+        raise JobRejected(f"{show(name)} is not in {instance.done}: say where it is with --source")
+    if receipt.hash_file(path) != sha256:
+        raise JobRejected(f"{path} is not the file that the video was made of (its sha256 differs)")
+    (recipe,) = read_request([Layer("receipt", facts["recipe"])]).recipes
+    return single.prepare(path.resolve(), instance, settings, [recipe])[0]
+
+
+def compare(facts: dict[str, Any], made: Made, output: Path) -> str:
+    """A sentence on whether the video is the one of the receipt, byte for byte."""
+    if output.is_dir():
+        return "a folder of pictures: compare them one by one"
+    if receipt.hash_file(output) == facts["video"]["sha256"]:
+        return "the same as the first one, byte for byte"
+    if facts["versions"] != receipt.versions():
+        return "not the same bytes as the first one: versions of what makes it have changed since"
+    return "not the same bytes as the first one; with [encode] threads = 1 the encoder repeats itself exactly"
+
+
+def _find(instance: Instance, name: str, sha256: str) -> Path | None:
+    """The source in input/done/, under its own name or a numbered one."""
+    wanted = instance.done / name
+    folder = wanted.parent
+    beside = sorted(folder.glob(f"*{wanted.suffix}")) if folder.is_dir() else []
+    candidates = [path for path in [wanted, *beside] if path.is_file()]
+    return next((path for path in candidates if receipt.hash_file(path) == sha256), None)
