@@ -1,58 +1,142 @@
 """framedaemon: a still picture goes in, a smooth video comes out.
 
-Plugins import from here and from `framedaemon.testing` only; what stands in ``__all__`` stays.
+Plugins import from here and from `framedaemon.testing` only; what stands in ``__all__`` stays. A name is fetched from its
+module when it is first asked for: the command line answers before numpy and pydantic are loaded.
 """
 
 from __future__ import annotations
 
-from framedaemon.clip import BT709, Clip, ClipSpec, Colour, Frame, Rate, parse_rate
-from framedaemon.errors import (
-    DiskFull,
-    FramedaemonError,
-    JobRejected,
-    OutOfMemory,
-    PluginBroken,
-    SettingsError,
-    StageFailed,
-)
-from framedaemon.events import (
-    DiskWaited,
-    Event,
-    JobClaimed,
-    JobFailed,
-    JobPublished,
-    JobRetried,
-    JobStarted,
-    JobWaiting,
-    PluginMuted,
-)
-from framedaemon.hooks import HOOKS_VERSION, hookimpl
-from framedaemon.sources import Footage, Picture, Source, SourceKind
-from framedaemon.stages import (
-    CUT,
-    Cut,
-    Delivery,
-    Encode,
-    Encoder,
-    EncoderOptions,
-    Estimate,
-    Fill,
-    Filled,
-    Gap,
-    Generate,
-    Generator,
-    GeneratorOptions,
-    Interpolator,
-    InterpolatorOptions,
-    Machine,
-    Options,
-    Placement,
-    Scratch,
-    VideoSpec,
-)
-from framedaemon.task import StageTask
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from framedaemon.clip import BT709, Clip, ClipSpec, Colour, Frame, Rate, parse_rate
+    from framedaemon.errors import (
+        DiskFull,
+        FramedaemonError,
+        JobRejected,
+        OutOfMemory,
+        PluginBroken,
+        SettingsError,
+        StageFailed,
+    )
+    from framedaemon.events import (
+        DiskWaited,
+        Event,
+        JobClaimed,
+        JobFailed,
+        JobPublished,
+        JobRetried,
+        JobStarted,
+        JobWaiting,
+        PluginMuted,
+    )
+    from framedaemon.hooks import HOOKS_VERSION, hookimpl
+    from framedaemon.sources import Footage, Picture, Source, SourceKind
+    from framedaemon.stages import (
+        CUT,
+        Cut,
+        Delivery,
+        Encode,
+        Encoder,
+        EncoderOptions,
+        Estimate,
+        Fill,
+        Filled,
+        Gap,
+        Generate,
+        Generator,
+        GeneratorOptions,
+        Interpolator,
+        InterpolatorOptions,
+        Machine,
+        Options,
+        Placement,
+        Scratch,
+        VideoSpec,
+    )
+    from framedaemon.task import StageTask
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "clip": (
+        "BT709",
+        "Clip",
+        "ClipSpec",
+        "Colour",
+        "Frame",
+        "Rate",
+        "parse_rate",
+    ),
+    "errors": (
+        "DiskFull",
+        "FramedaemonError",
+        "JobRejected",
+        "OutOfMemory",
+        "PluginBroken",
+        "SettingsError",
+        "StageFailed",
+    ),
+    "events": (
+        "DiskWaited",
+        "Event",
+        "JobClaimed",
+        "JobFailed",
+        "JobPublished",
+        "JobRetried",
+        "JobStarted",
+        "JobWaiting",
+        "PluginMuted",
+    ),
+    "hooks": (
+        "HOOKS_VERSION",
+        "hookimpl",
+    ),
+    "sources": (
+        "Footage",
+        "Picture",
+        "Source",
+        "SourceKind",
+    ),
+    "stages": (
+        "CUT",
+        "Cut",
+        "Delivery",
+        "Encode",
+        "Encoder",
+        "EncoderOptions",
+        "Estimate",
+        "Fill",
+        "Filled",
+        "Gap",
+        "Generate",
+        "Generator",
+        "GeneratorOptions",
+        "Interpolator",
+        "InterpolatorOptions",
+        "Machine",
+        "Options",
+        "Placement",
+        "Scratch",
+        "VideoSpec",
+    ),
+    "task": ("StageTask",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'framedaemon' has no attribute {name!r}")
+    value = getattr(import_module(f"framedaemon.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 __all__ = [
     "BT709",
