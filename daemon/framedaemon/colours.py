@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -126,8 +126,7 @@ def _icc_transform(image: Image.Image, mode: str, notes: list[str]) -> Callable[
         return None
     space = {"RGB": "its own colour profile", "L": "its own grey profile"}.get(mode, mode)
     notes.append(f"colours converted to sRGB from {space}")
-    apply = transform.apply
-    return apply
+    return transform.apply
 
 
 def _embedded_transform(image: Image.Image, mode: str, notes: list[str]) -> ImageCms.ImageCmsTransform | None:
