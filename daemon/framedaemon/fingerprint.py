@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import cv2
@@ -46,26 +48,32 @@ def fingerprint_rgb(frame: Frame) -> Fingerprint:
     return _from_rgb(_means(_sum_rows(frame, height), height, width, frame.shape[:2]) * _level(frame))
 
 
-def fingerprint_yuv(planes: Sequence[npt.NDArray[Any]], bits: int, matrix: str, full_range: bool) -> Fingerprint:
-    """The fingerprint of a decoded frame from its planes Y', Cb and Cr: what BT.709 has for the same colours.
+def fingerprint_planes(planes: Sequence[npt.NDArray[Any]], bits: int, matrix: str, full_range: bool) -> Fingerprint:
+    """The fingerprint of a decoded frame from its own three planes: what BT.709 has for the same colours.
 
-    planes: (H, W) and twice (H / sy, W / sx), uint8 or uint16 of which ``bits`` are used.
-    matrix: ``bt709``, ``bt601``, ``bt2020`` or ``smpte240m``. full_range: 0..255 and not 16..235.
+    planes: Y', Cb and Cr, (H, W) and twice (H / sy, W / sx); or G, B and R where ``matrix`` is ``gbr``.
+    uint8 or uint16, of which ``bits`` are used.
+    matrix: ``gbr``, ``bt709``, ``bt601``, ``bt2020`` or ``smpte240m``. full_range: 0..255 and not 16..235.
     """
     height, width = planes[0].shape
-    y, cb, cr = (
-        _means(_sum_rows(plane[..., None], height), height, width, plane.shape)[..., 0] / 2.0 ** (bits - 8)
-        for plane in planes
-    )
+    means = [_means(_sum_rows(plane[..., None], height), height, width, plane.shape)[..., 0] for plane in planes]
+    if matrix == "gbr":
+        green, blue, red = (mean * (255 / (2**bits - 1)) for mean in means)
+        return _from_rgb(np.stack([red, green, blue], axis=-1))
+    y, cb, cr = (mean / 2.0 ** (bits - 8) for mean in means)
     if full_range:
         cb, cr = cb - 128, cr - 128
     else:
         y, cb, cr = (y - 16) * 255 / 219, (cb - 128) * 255 / 224, (cr - 128) * 255 / 224
-    if matrix == "bt709":
-        return _pack(y, cb, cr)
-    red, blue = _WEIGHTS[matrix]
-    r, b = y + 2 * (1 - red) * cr, y + 2 * (1 - blue) * cb
-    return _from_rgb(np.stack([r, (y - red * r - blue * b) / (1 - red - blue), b], axis=-1))
+    y, cb, cr = np.moveaxis(np.stack([y, cb, cr], axis=-1) @ matrix_between(matrix, "bt709").T, -1, 0)
+    return _pack(y, cb, cr)
+
+
+@cache
+def matrix_between(written: str, read: str, swapped: bool = False) -> npt.NDArray[np.float64]:
+    """(3, 3), from (Y', Cb, Cr) by one matrix to those of the same colours by another, red and blue swapped or not."""
+    rgb = np.linalg.inv(_from_rgb_matrix(written))
+    return np.asarray(_from_rgb_matrix(read) @ (rgb[::-1] if swapped else rgb))
 
 
 class Fingerprints:
@@ -88,7 +96,7 @@ class Fingerprints:
         stored[LUMA:] += 128
         self._cells += np.rint(stored.clip(0, 255.99) * _STEPS).astype(np.uint16).tobytes()
         self._spreads.append(min(255, round(_spread(seen, sums) * _SPREAD_STEPS)))
-        mark = zlib.crc32(sums)
+        mark = zlib.crc32(sums.tobytes())
         self._moves.append(mark != self._last)
         self._last = mark
 
@@ -98,9 +106,16 @@ class Fingerprints:
     def __getitem__(self, index: int) -> Fingerprint:
         if not 0 <= index < len(self):
             raise IndexError(f"there are {len(self)} fingerprints, none is number {index}")
-        stored = np.frombuffer(self._cells, np.uint16, SIZE, index * SIZE * 2).astype(np.float32) / np.float32(_STEPS)
-        stored[LUMA:] -= 128
-        return stored
+        fingerprint: Fingerprint = self.between(index, index + 1)[0]
+        return fingerprint
+
+    def between(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """The fingerprints from ``start`` up to but not with ``stop``, one a row: (N, 96)."""
+        start, stop = max(0, start), min(stop, len(self))
+        stored = np.frombuffer(self._cells, np.uint16, (stop - start) * SIZE, start * SIZE * 2).reshape(-1, SIZE)
+        rows = stored.astype(np.float32) / np.float32(_STEPS)
+        rows[:, LUMA:] -= 128
+        return rows
 
     def moved(self, index: int) -> bool:
         """Whether a frame differs from the one before it; True for the first.
@@ -142,7 +157,7 @@ def _sum_rows(image: npt.NDArray[Any], height: int) -> npt.NDArray[np.int32]:
     sums = np.concatenate(
         [
             cv2.reduce(octets[top : max(top + 1, bottom)], 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
-            for top, bottom in zip(edges, edges[1:], strict=False)
+            for top, bottom in pairwise(edges)
         ]
     )
     if image.itemsize == 2:
@@ -174,9 +189,16 @@ def _spread(frame: npt.NDArray[Any], sums: npt.NDArray[np.int32]) -> float:
 
 def _from_rgb(rgb: _Means) -> Fingerprint:
     """rgb: (8, 8, 3) levels."""
-    red, blue = _WEIGHTS["bt709"]
-    y = rgb @ np.array([red, 1 - red - blue, blue])
-    return _pack(y, (rgb[..., 2] - y) / (2 * (1 - blue)), (rgb[..., 0] - y) / (2 * (1 - red)))
+    y, cb, cr = np.moveaxis(rgb @ _from_rgb_matrix("bt709").T, -1, 0)
+    return _pack(y, cb, cr)
+
+
+@cache
+def _from_rgb_matrix(matrix: str) -> npt.NDArray[np.float64]:
+    """(3, 3), from R, G, B to Y', Cb, Cr. Source: ITU-T H.273, 8.3."""
+    red, blue = _WEIGHTS[matrix]
+    y = np.array([red, 1 - red - blue, blue])
+    return np.stack([y, (np.array([0, 0, 1]) - y) / (2 * (1 - blue)), (np.array([1, 0, 0]) - y) / (2 * (1 - red))])
 
 
 def _pack(y: _Means, cb: _Means, cr: _Means) -> Fingerprint:

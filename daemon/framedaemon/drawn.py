@@ -1,0 +1,118 @@
+"""Whether the frames themselves are ones that a video may have: not blank where the source is not, and not all one.
+
+What a network leaves behind when it breaks down is NaN, which as pixels is one flat colour, mostly black. Flat frames
+can be honest (a fade, a white wall that the camera comes close to), so it is the way they come about that is judged.
+These rules would rather miss a fault than refuse an honest clip: see docs/quality.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby, pairwise
+
+import cv2
+import numpy as np
+
+from framedaemon.fingerprint import LUMA, Fingerprints, distance
+from framedaemon.sources import Picture, Source
+
+# Levels of spread: below the first a frame is of one colour, above the second it is a picture of something.
+_FLAT = 0.5
+_DETAILED = 4.0
+# Levels of luma up to which a flat frame is called black.
+_BLACK = 8.0
+# Levels. A frame that comes out of nothing is further than this, and so many usual steps, from its neighbour.
+_LEAP = 4.0
+_LEAP_STEPS = 8.0
+# A blank frame that lies between two sources is further from their mean than a blend of them could be.
+_STRANGE = 16.0
+# Levels from one of 64 columns or rows to the next: then a move by 1/100 of a picture's side cannot go unseen.
+_LIVELY = 3.0
+
+
+def blank_frames(streamed: Fingerprints, source: Source, sources_at: Sequence[tuple[int, int]]) -> list[int]:
+    """Frames of one flat colour that nothing in the source accounts for.
+
+    sources_at: (output frame, source frame) for each that is an untouched source frame.
+    """
+    flat = {index for index in range(len(streamed)) if streamed.spread(index) < _FLAT}
+    if not flat:
+        return []
+    if not isinstance(source, Picture):
+        return _between_detailed(streamed, flat, [frame for frame, _ in sources_at])
+    if cv2.meanStdDev(source.pixels)[1].max() < _DETAILED:
+        return []
+    if len(flat) == len(streamed):
+        return sorted(flat)
+    return _out_of_nothing(streamed, flat)
+
+
+def is_black(streamed: Fingerprints, index: int) -> bool:
+    """Whether a blank frame is black; NaN leaves other flat colours as well."""
+    return float(streamed[index][:LUMA].mean()) <= _BLACK
+
+
+def stands_still(streamed: Fingerprints, source: Source) -> bool:
+    """Whether a clip drawn from a picture never moves, although any move over that picture would be seen."""
+    if len(streamed) < 2 or not isinstance(source, Picture):
+        return False
+    return not any(streamed.moved(index) for index in range(1, len(streamed))) and _is_lively(source)
+
+
+def _between_detailed(streamed: Fingerprints, flat: set[int], sources: Sequence[int]) -> list[int]:
+    """Flat filled-in frames between two sources that both show something, and whose blend they are not."""
+    blank = []
+    for before, after in pairwise(sources):
+        filled = [index for index in range(before + 1, after) if index in flat]
+        if not filled or min(streamed.spread(before), streamed.spread(after)) < _DETAILED:
+            continue
+        mean = (streamed[before] + streamed[after]) / np.float32(2)
+        blank += [index for index in filled if distance(streamed[index], mean) > _STRANGE]
+    return blank
+
+
+def _out_of_nothing(streamed: Fingerprints, flat: set[int]) -> list[int]:
+    """Runs of flat frames that begin or end with a leap such as the clip has not before or elsewhere.
+
+    With fewer than three frames there is nothing to tell a leap from the camera's own pace.
+    """
+    if len(streamed) < 3:
+        return []
+    usual = _usual_step(streamed, flat)
+    blank: list[int] = []
+    for first, last in _runs(flat):
+        begins = _leaps(streamed, first, first - 1, first - 2, usual)
+        if begins or _leaps(streamed, last, last + 1, last + 2, usual):
+            blank += range(first, last + 1)
+    return blank
+
+
+def _runs(numbers: set[int]) -> Iterator[tuple[int, int]]:
+    """(first, last) of each run of successive numbers."""
+    for _, run in groupby(enumerate(sorted(numbers)), key=lambda item: item[1] - item[0]):
+        members = [number for _, number in run]
+        yield members[0], members[-1]
+
+
+def _usual_step(streamed: Fingerprints, flat: set[int]) -> float:
+    """The median distance between neighbours that are not flat; 0 where there are none."""
+    steps = [
+        distance(streamed[index - 1], streamed[index])
+        for index in range(1, len(streamed))
+        if index not in flat and index - 1 not in flat
+    ]
+    return float(np.median(steps)) if steps else 0.0
+
+
+def _leaps(streamed: Fingerprints, blank: int, neighbour: int, beyond: int, usual: float) -> bool:
+    """Whether a flat frame is much further from its neighbour than that is from the frame beyond: no fade does that."""
+    frames = range(len(streamed))
+    if neighbour not in frames:
+        return False
+    pace = distance(streamed[neighbour], streamed[beyond]) if beyond in frames else 0.0
+    return distance(streamed[blank], streamed[neighbour]) > max(_LEAP, _LEAP_STEPS * max(usual, pace))
+
+
+def _is_lively(picture: Picture) -> bool:
+    small = cv2.resize(picture.pixels, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return min(float(np.abs(np.diff(small, axis=axis)).mean()) for axis in (0, 1)) > _LIVELY
