@@ -61,11 +61,11 @@ class Watch:
         self.note = self._why_not()
         if self.note:
             return
-        observer = Observer()
         real = os.path.realpath(self._root)  # links are not followed by watchdog, not even the root's own
         handler = _Handler(real, self._wake)
-        observer.schedule(handler, real, recursive=True, event_filter=_EVENTS)
         try:
+            observer = Observer()
+            observer.schedule(handler, real, recursive=True, event_filter=_EVENTS)
             observer.start()
         except OSError as error:  # inotify's limits: fs.inotify.max_user_watches, max_user_instances
             self.note = f"{show(self._root)}: cannot be watched ({error.strerror}); rescans alone find what comes"

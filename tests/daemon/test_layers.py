@@ -133,8 +133,8 @@ def test_the_highest_priority_that_was_said_counts_even_when_it_is_zero() -> Non
 def test_every_problem_of_every_layer_is_said() -> None:
     problems = _problems(
         "prioritee = 1\n[generate]\nseed = -1\n[[job]]",
-        "priority = 101\n[generat]\n[generate]\nfps = 'x'\nframes = true\nprompt = 3\n[interpolate]\nfactor = 0\nfps = 1\n"
-        "[encode]\nuse = 'A b'\nbit_depth = 9\n[[job]]\npriority = 1\nencode.crf = 'x'",
+        "priority = 101\n[generat]\n[generate]\nfps = 'x'\nframes = true\nprompt = 3\n[interpolate]\nfactor = 0\n"
+        "fps = 1\n[encode]\nuse = 'A b'\nbit_depth = 9\n[[job]]\npriority = 1\nencode.crf = 'x'",
     )
 
     assert problems == [

@@ -3,7 +3,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, JsonValue, ValidationError
 
@@ -34,6 +34,7 @@ class Codec(EncoderOptions):
     crf: int | None = Field(18, ge=0, le=51)
 
 
+@settings(max_examples=40)
 @given(st.builds(Recipe, generate=CHOICES, interpolate=FILLINGS, encode=CHOICES))
 def test_a_recipe_survives_the_ledger(recipe: Recipe) -> None:
     assert Recipe.from_json(recipe.to_json()) == recipe
