@@ -6,7 +6,7 @@ import functools
 import os
 import subprocess
 
-import imageio_ffmpeg
+import imageio_ffmpeg  # type: ignore[import-untyped]  # ships no types
 
 # FFREPORT makes ffmpeg write a log beside whatever we run in.
 _UNWANTED = frozenset({"FFREPORT"})
@@ -14,7 +14,7 @@ _UNWANTED = frozenset({"FFREPORT"})
 
 def ffmpeg_binary() -> str:
     """The path of ffmpeg: ``IMAGEIO_FFMPEG_EXE``, else imageio-ffmpeg's own. Raises RuntimeError without any."""
-    return imageio_ffmpeg.get_ffmpeg_exe()
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def child_environment() -> dict[str, str]:

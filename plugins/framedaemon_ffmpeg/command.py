@@ -1,6 +1,6 @@
 """The command line of one encoding, as a list: no shell, and no name that could be read as an option.
 
--f rawvideo … -i pipe:0   [-ss … -t … -i file:/sound]   -f ffmetadata -i file:/comment   filters, codec, tags   file:/output
+frames ▸ pipe:0   sound ▸ file:…   comment ▸ file:…    filters, codec, tags    file:output
 """
 
 from __future__ import annotations

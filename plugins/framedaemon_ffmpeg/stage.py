@@ -13,6 +13,7 @@ from framedaemon import (
     ClipSpec,
     Delivery,
     Encode,
+    EncoderOptions,
     Estimate,
     FramedaemonError,
     Machine,
@@ -36,7 +37,7 @@ class Ffmpeg:
 
     name: ClassVar[str] = "ffmpeg"
     summary: ClassVar[str] = "mp4, mkv, webm, mov, gif, webp or PNGs; H.264, HEVC, AV1, VP9, ProRes, FFV1"
-    options: ClassVar[type[FfmpegOptions]] = FfmpegOptions
+    options: ClassVar[type[EncoderOptions]] = FfmpegOptions
     preference: ClassVar[int] = 10
 
     def unready(self, machine: Machine) -> str | None:

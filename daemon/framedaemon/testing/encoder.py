@@ -1,0 +1,225 @@
+"""What every encoder must do, as tests to inherit.
+
+Subclass `EncoderContract` in a test module and give it two fixtures: ``stage`` and ``options``. The clip is made here:
+a few small frames of odd size, each unlike the others. Give a fixture ``clip_spec`` of your own for another one.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from framedaemon import (
+    Clip,
+    ClipSpec,
+    Delivery,
+    Encoder,
+    EncoderOptions,
+    Frame,
+    JobRejected,
+    Machine,
+    Placement,
+    Scratch,
+    VideoSpec,
+)
+from framedaemon.fingerprint import distance, fingerprint_rgb
+from framedaemon.readback import Shown, read_back
+
+TOLERANCE = 8 << 20
+"""Bytes by which measured memory may pass the estimate: what the allocator keeps and pages round up."""
+
+COMMENT = '{"prompt": "a = b; c # \\\\ ünï 写真", "seed": 7}'
+_TASKS = Path("/proc/self/task")
+
+
+class EncoderContract:
+    """Tests for an encoder; a subclass's name starts with ``Test``."""
+
+    @pytest.fixture
+    def stage(self) -> Encoder[Any]:
+        """The encoder."""
+        raise NotImplementedError("a fixture `stage` that returns your encoder")
+
+    @pytest.fixture
+    def options(self) -> EncoderOptions:
+        """The stage's own options."""
+        raise NotImplementedError("a fixture `options` that returns your stage's options")
+
+    @pytest.fixture
+    def clip_spec(self) -> ClipSpec:
+        """The clip that it is given."""
+        return ClipSpec(width=97, height=75, frames=6, fps=Fraction(24000, 1001))
+
+    @pytest.fixture
+    def placement(self) -> Placement:
+        """Where it works; two threads, so that those it starts are seen to end."""
+        return Placement(threads=2)
+
+    def test_it_says_what_it_is(self, stage: Encoder[Any]) -> None:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", stage.name), "a recipe's `use` names it: lower case, one word"
+        assert stage.summary
+        assert "\n" not in stage.summary
+        assert issubclass(stage.options, EncoderOptions)
+
+    def test_it_is_ready_here(self, stage: Encoder[Any]) -> None:
+        assert stage.unready(Machine("cpu", vram=0, ram=8 << 30, cores=2)) is None
+
+    def test_promise_and_estimate_are_the_same_each_time(
+        self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec
+    ) -> None:
+        first = stage.promise(clip_spec, False, options), stage.estimate(clip_spec, options)
+
+        second = stage.promise(clip_spec, False, options), stage.estimate(clip_spec, options)
+
+        assert first == second
+        assert first[1].seconds > 0, "zero seconds: nothing can be planned with that"
+
+    def test_a_size_is_cropped_by_a_pixel_at_most_and_that_is_said(
+        self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec
+    ) -> None:
+        video = stage.promise(clip_spec, False, options)
+
+        lost = clip_spec.width - video.width, clip_spec.height - video.height
+
+        assert set(lost) <= {0, 1}
+        assert any(lost) <= bool(video.notes), "a cropped size must be said in the notes"
+
+    def test_a_codec_that_nobody_knows_is_refused(
+        self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec
+    ) -> None:
+        with pytest.raises(JobRejected):
+            stage.promise(clip_spec, False, options.model_copy(update={"codec": "no-such-codec"}))
+
+    def test_the_file_is_what_was_promised(
+        self,
+        stage: Encoder[Any],
+        options: EncoderOptions,
+        clip_spec: ClipSpec,
+        placement: Placement,
+        tmp_path: Path,
+    ) -> None:
+        video = stage.promise(clip_spec, False, options)
+        output = tmp_path / f"out{video.suffix}"
+
+        _encode(stage, options, placement, Clip(clip_spec, draw(clip_spec)), output)
+
+        with read_back(output, video.fps) as found:
+            shown = list(found.frames)
+        said = found.said
+        assert len(shown) == video.frames
+        assert {(frame.width, frame.height) for frame in shown} == {(video.width, video.height)}
+        assert (said.codec, said.pixel_format or video.pixel_format) == (video.codec, video.pixel_format)
+        assert not video.tagged or said.tags == (1, 1, 1, 1), "tagged means BT.709 in limited range"
+        assert _worst_time(shown, video) <= said.tick, "frames stand at n / fps, the first at 0"
+        assert _worst_likeness(shown, clip_spec, video) < 6.0, "frames come back in order, in their own colours"
+
+    def test_the_estimate_holds(
+        self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec, placement: Placement, tmp_path: Path
+    ) -> None:
+        """The file's bytes; and the memory of whatever child process encodes, where the system tells it."""
+        video, estimate = stage.promise(clip_spec, False, options), stage.estimate(clip_spec, options)
+        output, peaks = tmp_path / f"out{video.suffix}", [0]
+
+        _encode(stage, options, placement, Clip(clip_spec, _watched(draw(clip_spec), peaks)), output)
+
+        files = [output, *output.glob("*")]
+        assert sum(file.stat().st_size for file in files if file.is_file()) <= estimate.disk
+        assert max(peaks) <= estimate.ram + TOLERANCE
+
+    def test_a_clip_that_breaks_leaves_nothing_behind(
+        self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec, placement: Placement, tmp_path: Path
+    ) -> None:
+        """The clip's own error comes through; no part of a file, no process, no open file stays."""
+        video = stage.promise(clip_spec, False, options)
+        output = tmp_path / "broken" / f"out{video.suffix}"
+        _encode(stage, options, placement, Clip(clip_spec, draw(clip_spec)), tmp_path / f"first{video.suffix}")
+        before = _held()
+
+        with pytest.raises(ZeroDivisionError):
+            _encode(stage, options, placement, Clip(clip_spec, _breaking(draw(clip_spec))), output)
+
+        assert not output.exists()
+        assert _held() == before
+
+    def test_it_gives_back_what_it_took(
+        self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec, placement: Placement, tmp_path: Path
+    ) -> None:
+        """Threads, processes and open files are as before. The first run may leave what stays for good."""
+        suffix = stage.promise(clip_spec, False, options).suffix
+        _encode(stage, options, placement, Clip(clip_spec, draw(clip_spec)), tmp_path / f"first{suffix}")
+        before = _held()
+
+        _encode(stage, options, placement, Clip(clip_spec, draw(clip_spec)), tmp_path / f"second{suffix}")
+
+        assert _held() == before
+
+
+def draw(spec: ClipSpec) -> Iterator[Frame]:
+    """Frames with soft shapes in strong colours, each with its own brightness."""
+    rows, columns = np.mgrid[0 : spec.height, 0 : spec.width]
+    for number in range(spec.frames):
+        light = 0.35 + 0.6 * (number + 1) / spec.frames
+        red = 0.5 + 0.5 * np.sin(columns / 9 + number)
+        green = rows / spec.height
+        blue = 0.5 + 0.5 * np.cos((rows + columns) / 14)
+        samples = light * np.stack([red, green, blue], axis=-1)
+        yield (samples * np.iinfo(spec.dtype).max).astype(spec.dtype)
+
+
+def _encode(stage: Encoder[Any], options: EncoderOptions, placement: Placement, clip: Clip, output: Path) -> None:
+    scratch = output.parent / f"{output.stem}.scratch"
+    scratch.mkdir(parents=True)
+    with stage.load(placement, options) as encode:
+        encode(clip, Delivery(output, COMMENT, None, Scratch(scratch)))
+
+
+def _worst_time(shown: list[Shown], video: VideoSpec) -> Fraction:
+    return max(abs(frame.time - number / video.fps) for number, frame in enumerate(shown))
+
+
+def _worst_likeness(shown: list[Shown], spec: ClipSpec, video: VideoSpec) -> float:
+    """Levels between the fingerprints of what was put in and of what came out, at the worst frame."""
+    cropped = (np.ascontiguousarray(frame[: video.height, : video.width]) for frame in draw(spec))
+    pairs = zip(shown, cropped, strict=True)
+    return max(float(distance(frame.fingerprint, fingerprint_rgb(drawn))) for frame, drawn in pairs)
+
+
+def _breaking(frames: Iterator[Frame]) -> Iterator[Frame]:
+    yield next(frames)
+    yield next(frames)
+    raise ZeroDivisionError("this clip breaks after two frames")
+
+
+def _watched(frames: Iterator[Frame], peaks: list[int]) -> Iterator[Frame]:
+    """The frames; ``peaks`` gathers the bytes that our child processes hold at their peak."""
+    for frame in frames:
+        yield frame
+        peaks.append(sum(_each_child(_peak_bytes)))
+
+
+def _each_child(ask: Callable[[str], int]) -> Iterator[int]:
+    for task in _TASKS.glob("*/children"):
+        yield from (ask(child) for child in task.read_text().split())
+
+
+def _peak_bytes(process: str) -> int:
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
+
+
+def _held() -> dict[str, int]:
+    """How many threads, open files and child processes the process has, where /proc tells."""
+    gc.collect()
+    folders = {"threads": Path("/proc/self/task"), "files": Path("/proc/self/fd")}
+    counts = {name: len(list(folder.iterdir())) for name, folder in folders.items() if folder.is_dir()}
+    return counts | {"children": sum(_each_child(lambda child: 1))}

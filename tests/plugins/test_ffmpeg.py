@@ -1,0 +1,129 @@
+"""The ffmpeg encoder as a stage: contract for each codec in each container, promises and refusals."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from framedaemon import ClipSpec, JobRejected, Placement, VideoSpec
+from framedaemon.testing.encoder import EncoderContract
+from framedaemon_ffmpeg import encoders
+from framedaemon_ffmpeg.codecs import CODECS, CONTAINERS
+from framedaemon_ffmpeg.options import FfmpegOptions
+from framedaemon_ffmpeg.stage import Ffmpeg
+
+SPEC = ClipSpec(832, 1216, 161, Fraction(32))
+
+PAIRS = [
+    (container.name, codec, depth)
+    for container in CONTAINERS.values()
+    for codec in container.codecs
+    for depth in CODECS[codec].depths
+]
+
+
+def promise(spec: ClipSpec = SPEC, sound: bool = False, **options: object) -> VideoSpec:
+    return Ffmpeg().promise(spec, sound, FfmpegOptions.model_validate(options))
+
+
+def problems(spec: ClipSpec = SPEC, **options: object) -> tuple[str, ...]:
+    with pytest.raises(JobRejected) as refused:
+        promise(spec, **options)
+    return refused.value.problems
+
+
+class TestContract(EncoderContract):
+    @pytest.fixture(params=["mp4", "webm", "gif", "webp", "png"])
+    def options(self, request: pytest.FixtureRequest) -> FfmpegOptions:
+        return FfmpegOptions(container=request.param)
+
+    @pytest.fixture
+    def stage(self) -> Ffmpeg:
+        return Ffmpeg()
+
+
+@pytest.mark.parametrize(("container", "codec", "depth"), PAIRS)
+def test_every_codec_in_every_container_gives_what_was_promised(
+    container: str, codec: str, depth: int, tmp_path: Path
+) -> None:
+    options = FfmpegOptions(container=container, codec=codec, bit_depth=depth)
+    spec = ClipSpec(97, 75, 6, Fraction(24000, 1001), 16 if depth == 10 else 8)
+
+    EncoderContract().test_the_file_is_what_was_promised(Ffmpeg(), options, spec, Placement(), tmp_path)
+
+
+def test_it_is_registered_through_the_hook() -> None:
+    assert [stage.name for stage in encoders()] == ["ffmpeg"]
+
+
+@pytest.mark.parametrize(("container", "codec"), [("mp4", "h264"), ("webm", "vp9"), ("gif", "gif"), ("png", "png")])
+def test_a_container_brings_its_own_codec(container: str, codec: str) -> None:
+    assert promise(container=container).codec == codec
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    found = problems(container="webm", codec="h264", crf=99, chroma="4:4:4")
+
+    assert found == (
+        "[encode] container: webm takes vp9, av1, not h264; h264 goes into mp4, mkv, mov",
+        "[encode] crf: 99 is not in 0..51 (h264)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"container": "avi"}, "[encode] container: 'avi' is not one of mp4, mkv, webm, mov, gif, webp, png"),
+        ({"codec": "h265"}, "[encode] codec: 'h265' is not one of auto, h264, hevc, av1"),
+        ({"container": "gif", "bit_depth": 10}, "[encode] bit_depth: 10 is not in [8] (gif)"),
+        ({"container": "mov", "codec": "prores", "crf": 18}, "[encode] crf: 18 means nothing to prores, leave it out"),
+        ({"container": "gif", "preset": "slow"}, "[encode] preset: 'slow' means nothing to gif, leave it out"),
+        ({"codec": "av1", "chroma": "4:4:4"}, "[encode] chroma: '4:4:4' is not one of 4:2:0 (av1)"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(options: dict[str, object], problem: str) -> None:
+    assert problems(**options)[0].startswith(problem)
+
+
+def test_a_clip_too_small_for_the_codec_is_refused() -> None:
+    assert "is smaller than 16x16 (h264)" in problems(ClipSpec(12, 90, 5, Fraction(24)))[0]
+
+
+def test_a_gif_faster_than_players_show_is_refused() -> None:
+    assert problems(ClipSpec(64, 64, 5, Fraction(60)), container="gif") == (
+        "[interpolate] fps: 60 is more than 50, which players of gif show at most",
+    )
+
+
+def test_a_gif_whose_rate_is_rounded_says_so() -> None:
+    notes = promise(ClipSpec(64, 64, 5, Fraction(32)), container="gif").notes
+
+    assert notes == ("gif counts time in 1/100 s: frames stand up to half of that off",)
+
+
+def test_an_odd_size_is_cropped_only_where_colour_is_shared() -> None:
+    odd = ClipSpec(97, 75, 5, Fraction(24))
+
+    sizes = {
+        chroma: (promise(odd, chroma=chroma).width, promise(odd, chroma=chroma).height)
+        for chroma in ("4:2:0", "4:2:2", "4:4:4")
+    }
+
+    assert sizes == {"4:2:0": (96, 74), "4:2:2": (96, 75), "4:4:4": (97, 75)}
+
+
+def test_prores_has_ten_bits_and_says_so() -> None:
+    video = promise(container="mov", codec="prores")
+
+    assert video.pixel_format == "yuv422p10le"
+    assert video.notes == ("prores always has 10 bits",)
+
+
+def test_sound_is_promised_only_where_the_container_has_it() -> None:
+    silent = promise(sound=True, container="gif", spec=ClipSpec(64, 64, 5, Fraction(25)))
+
+    assert promise(sound=True).sound
+    assert not silent.sound
+    assert silent.notes == ("gif has no sound: the footage's is left out",)
