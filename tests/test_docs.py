@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import click
 import numpy as np
 import pytest
 import tomli
+import typer
 
-from framedaemon import Clip, ClipSpec, Estimate, Machine, Picture, Placement, Scratch, StageTask
+from framedaemon import (
+    Clip,
+    ClipSpec,
+    EncoderOptions,
+    Estimate,
+    GeneratorOptions,
+    Machine,
+    Picture,
+    Placement,
+    Scratch,
+    StageTask,
+)
+from framedaemon.cli import app
 from framedaemon.events import ALL_EVENTS, Event, JobPublished, event_name
 from framedaemon.hooks import Hooks
+from framedaemon.instance import Instance, create
 from framedaemon.layers import KINDS, Layer, read_request
 from framedaemon.plugins import Registry, load_plugins
+from framedaemon.recipe import InterpolateChoice
 from framedaemon.settings import Settings
 from framedaemon.stages import AnyGenerator, AnyInterpolator, StageKind
 from framedaemon.timeline import Timeline
@@ -26,6 +44,7 @@ from framedaemon.weave import Tally, weave
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))
+COMMAND = str(Path(sys.executable).parent / "framedaemon")
 MACHINE = Machine("cpu", 0, 8 * 2**30, 2)
 
 
@@ -50,7 +69,8 @@ def _examples(language: str) -> list[Example]:
 
 TOML = _examples("toml")
 DROP_INS = [example for example in _examples("python") if example.file.startswith("plugins/")]
-PACKAGES = [example for example in _examples("python") if not example.file.startswith("plugins/")]
+PACKAGES = [example for example in _examples("python") if example.file.endswith("/__init__.py")]
+TESTS = [example for example in _examples("python") if example.file.startswith("tests/")]
 
 
 def _id(example: Example) -> str:
@@ -120,6 +140,21 @@ def test_the_example_generator_keeps_its_promise(documented: Registry, tmp_path:
     assert levels == [20, 65, 110, 155, 200]
 
 
+@pytest.mark.parametrize("example", TESTS, ids=_id)
+def test_an_example_test_passes(example: Example, documented: Registry, tmp_path: Path) -> None:
+    (tmp_path / "test_example.py").write_text(example.text, encoding="utf-8")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, "test_example.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_example_policy_answers_for_what_it_speaks_of(documented: Registry) -> None:
     kinds: tuple[StageKind, ...] = ("interpolate", "encode")
 
@@ -152,6 +187,39 @@ def test_the_plugin_guide_names_every_event() -> None:
     assert [row for row in rows if row not in guide] == []
 
 
+def test_the_readme_names_every_command() -> None:
+    readme = _text("README.md")
+
+    assert [name for name in _commands() if f"| `framedaemon {name}" not in readme] == []
+
+
+def test_every_command_but_init_takes_an_instance() -> None:
+    without = [name for name, command in _commands().items() if "instance" not in {p.name for p in command.params}]
+
+    assert without == ["init"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["jobs"], 0), (["cancel", "no-such-job"], 1), (["jobs", "--instance", "/nowhere"], 2), (["no-such-command"], 2)],
+    ids=["well", "not there", "settings", "usage"],
+)
+def test_the_readme_explains_every_exit_code(arguments: list[str], code: int, tmp_path: Path) -> None:
+    create(Instance(tmp_path))
+
+    done = subprocess.run([COMMAND, *arguments], cwd=tmp_path, capture_output=True)
+
+    assert done.returncode == code
+    assert f"\n| {code} | " in _text("README.md")
+
+
+def test_the_recipe_guide_names_every_key_that_all_stages_share() -> None:
+    guide = _text("docs/recipes.md")
+    keys = {*GeneratorOptions.model_fields, *EncoderOptions.model_fields, *InterpolateChoice.model_fields}
+
+    assert [key for key in sorted(keys - {"options", "origins"}) if f"`{key}`" not in guide] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files_that_are_there(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
@@ -174,6 +242,11 @@ def _install(site: Path, example: Example) -> None:
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {info.name}\nVersion: 1\n")
         lines = [f"{name} = {module}\n" for name, module in points.items()]
         (info / "entry_points.txt").write_text("[framedaemon]\n" + "".join(lines))
+
+
+def _commands() -> dict[str, click.Command]:
+    group = typer.main.get_command(app)
+    return dict(group.commands)  # type: ignore[attr-defined]  # typer's own name for a group
 
 
 def _text(page: str) -> str:
