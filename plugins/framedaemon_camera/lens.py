@@ -105,11 +105,15 @@ def make_level(pixels: Pixels, level: Level) -> Pixels:
     box = (x0, y0, min(x1, image.width), min(y1, image.height))
     image = image.resize(level.size, Image.Resampling.LANCZOS, box=box)
     # Four channels: OpenCV looks them up twice as fast as three.
-    samples = cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2RGBA)
+    samples = np.empty((image.height, image.width, 4), np.uint8)
+    for row in range(0, image.height, _BAND):
+        band = image.crop((0, row, image.width, min(row + _BAND, image.height)))
+        cv2.cvtColor(np.asarray(band), cv2.COLOR_RGB2RGBA, dst=samples[row : row + _BAND])
+    del image, band
     if level.scale > 1:
         across, down = (_lanczos(level.scale / pitch) for pitch in level.pitch)
         cv2.sepFilter2D(samples, -1, across, down, dst=samples, borderType=cv2.BORDER_REFLECT_101)
-    return np.asarray(samples, np.uint8)
+    return samples
 
 
 def _lanczos(width: float) -> npt.NDArray[np.float32]:

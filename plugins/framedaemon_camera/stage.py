@@ -27,7 +27,9 @@ from framedaemon_camera.levels import Level, plan_ladder
 from framedaemon_camera.moves import Path
 from framedaemon_camera.options import CameraOptions, clip_of
 
-_LIBRARIES = 64 << 20  # bytes: OpenCV and Pillow, once imported
+_LIBRARIES = 40 << 20  # bytes: OpenCV and Pillow, once imported
+_SLACK = 1.1  # what the allocator does not give back at once
+_AVERAGING = 16 << 20  # bytes: a few rows of a huge picture, as they are and as Pillow has them
 _SECONDS_PER_PIXEL = 14e-9  # of a frame, on one core of a 2.5 GHz server
 _SECONDS_PER_SAMPLE = 60e-9  # of a level, the same
 
@@ -53,8 +55,8 @@ class Camera:
         """The levels of the picture that the move needs, and what making the dearest of them takes."""
         picture = _picture(takes)
         levels = plan_ladder(_path(picture, gives, options, seed=0)).levels
-        ram = _LIBRARIES + sum(_kept(level) for level in levels)
-        ram += max(_taken(level, picture) for level in levels) + 3 * gives.frame_bytes
+        pixels = sum(_kept(level) for level in levels) + max(_taken(level, picture) for level in levels)
+        ram = _LIBRARIES + int(pixels * _SLACK) + 3 * gives.frame_bytes
         seconds = gives.frames * gives.width * gives.height * _SECONDS_PER_PIXEL
         seconds += sum(_kept(level) for level in levels) / 4 * _SECONDS_PER_SAMPLE
         return Estimate(ram=ram, seconds=seconds)
@@ -120,11 +122,11 @@ def _kept(level: Level) -> int:
 
 
 def _taken(level: Level, picture: Picture) -> int:
-    """Bytes that are held besides while the level is made; Pillow has four a pixel."""
+    """Bytes that are held besides at worst: while pixels are read, are resized, or the result is copied."""
     left, top, right, bottom = level.crop(picture.width, picture.height)
     width, height = (right - left) // level.factor + 1, (bottom - top) // level.factor + 1
-    cropped = 7 * width * height + (32 << 20 if level.factor > 1 else 0)
-    return cropped + 4 * level.size[0] * height + 11 * level.size[0] * level.size[1]
+    copied = 3 * width * height if level.factor == 1 else _AVERAGING
+    return 4 * width * height + max(copied, 4 * level.size[0] * height, _kept(level))
 
 
 def _picture(takes: Source) -> Picture:

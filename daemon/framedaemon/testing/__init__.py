@@ -1,0 +1,24 @@
+"""Contract tests for authors of plugins: what framedaemon's own stages pass, yours can too.
+
+    class TestMine(GeneratorContract):
+        @pytest.fixture
+        def stage(self): return MyGenerator()
+
+        @pytest.fixture
+        def source(self): return Picture(np.zeros((64, 96, 3), np.uint8))
+
+        @pytest.fixture
+        def options(self): return MyOptions(frames=5)
+
+Needs pytest; nothing else in framedaemon does.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("framedaemon.testing.generator")
+
+from framedaemon.testing.generator import GeneratorContract  # noqa: E402  (asserts are rewritten first)
+
+__all__ = ["GeneratorContract"]

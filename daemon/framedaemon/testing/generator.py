@@ -1,0 +1,251 @@
+"""What every generator must do, as tests to inherit.
+
+Subclass `GeneratorContract` in a test module and give it three fixtures: ``stage``, ``source``, ``options``. Pick
+options that make a short clip, and a source big enough that memory for it shows.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import pickle
+import re
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from framedaemon import (
+    Clip,
+    ClipSpec,
+    Footage,
+    Generator,
+    GeneratorOptions,
+    JobRejected,
+    Picture,
+    Placement,
+    Scratch,
+    Source,
+)
+
+TOLERANCE = 8 << 20
+"""Bytes by which measured memory may pass the estimate: what the allocator keeps and pages round up."""
+
+_PROBE = Path(__file__).with_name("probe.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a generator took in a process of its own."""
+
+    heavy: tuple[str, ...]
+    """Heavy modules that stood in ``sys.modules`` after promise and estimate."""
+    ram: int | None
+    """Peak bytes that load and drawing added; None where the system does not tell."""
+    estimated: int
+    """Bytes, as `Estimate.ram` said."""
+
+
+class GeneratorContract:
+    """Tests for a generator; a subclass's name starts with ``Test``."""
+
+    @pytest.fixture
+    def stage(self) -> Generator[Any]:
+        """The generator."""
+        raise NotImplementedError("a fixture `stage` that returns your generator")
+
+    @pytest.fixture
+    def source(self) -> Source:
+        """What it is to work on."""
+        raise NotImplementedError("a fixture `source` that returns a Picture or Footage")
+
+    @pytest.fixture
+    def options(self) -> GeneratorOptions:
+        """The stage's own options for a short clip."""
+        raise NotImplementedError("a fixture `options` that returns your stage's options")
+
+    @pytest.fixture
+    def placement(self) -> Placement:
+        """Where it works; two threads, so that those it starts are seen to end."""
+        return Placement(threads=2)
+
+    @pytest.fixture
+    def scratch(self, tmp_path: Path) -> Scratch:
+        """Its corner of a job's workspace."""
+        return Scratch(tmp_path)
+
+    def test_it_says_what_it_is(self, stage: Generator[Any]) -> None:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", stage.name), "a recipe's `use` names it: lower case, one word"
+        assert stage.summary
+        assert "\n" not in stage.summary
+        assert issubclass(stage.options, GeneratorOptions)
+        assert stage.accepts
+        assert stage.accepts <= {"picture", "footage"}
+
+    def test_it_keeps_its_promise(
+        self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, scratch: Scratch
+    ) -> None:
+        """Count, shape and dtype; raises StageFailed at the first frame that is not as promised."""
+        spec = stage.promise(source, options)
+
+        with stage.load(placement, options) as generate:
+            drawn = sum(1 for _ in Clip(spec, generate(source, scratch), made_by=stage.name))
+
+        assert drawn == spec.frames
+
+    def test_promise_and_estimate_are_pure(
+        self, stage: Generator[Any], source: Source, options: GeneratorOptions
+    ) -> None:
+        first = _answers(stage, source, options)
+
+        second = _answers(stage, source, options)
+
+        assert first == second
+        assert first[1].ram >= 0
+        assert first[1].seconds > 0, "zero seconds: nothing can be planned with that"
+
+    def test_a_frame_stays_as_it_is_while_the_next_is_drawn(
+        self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, scratch: Scratch
+    ) -> None:
+        """An interpolator holds two neighbours: a buffer that is used again would make them one."""
+        with stage.load(placement, options) as generate, closing(_closable(generate(source, scratch))) as frames:
+            first = next(frames)
+            before = first.copy()
+            next(frames, None)
+
+            assert np.array_equal(first, before)
+
+    def test_the_same_seed_gives_the_same_frames(
+        self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
+    ) -> None:
+        seeded = options.model_copy(update={"seed": 7})
+        folders = [tmp_path / "one", tmp_path / "two"]
+
+        one, two = (_digest(stage, source, seeded, placement, folder) for folder in folders)
+
+        assert one == two
+
+    def test_it_gives_back_what_it_took(
+        self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
+    ) -> None:
+        """Threads and open files are as before. The first run may leave what stays with the process for good."""
+        _digest(stage, source, options, placement, tmp_path / "first")
+        before = _held()
+
+        _digest(stage, source, options, placement, tmp_path / "second")
+
+        assert _held() == before
+
+    def test_closing_it_early_cleans_up(
+        self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
+    ) -> None:
+        _digest(stage, source, options, placement, tmp_path / "first")
+        before = _held()
+
+        with stage.load(placement, options) as generate:
+            frames = _closable(generate(source, _scratch(tmp_path / "second")))
+            next(frames)
+            frames.close()
+
+        assert _held() == before
+
+    def test_a_source_that_it_does_not_accept_is_refused(
+        self, stage: Generator[Any], options: GeneratorOptions, tmp_path: Path
+    ) -> None:
+        sources: tuple[Source, ...] = (
+            Picture(np.zeros((32, 32, 3), np.uint8)),
+            Footage(tmp_path / "none.mp4", width=32, height=32, frames=2, fps=Fraction(25)),
+        )
+        strangers = [source for source in sources if source.kind not in stage.accepts]
+        if not strangers:
+            pytest.skip("it accepts every kind of source")
+
+        with pytest.raises(JobRejected):
+            stage.promise(strangers[0], options)
+
+    def test_nothing_heavy_is_imported_before_load(
+        self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
+    ) -> None:
+        cost = measure(stage, source, options, placement, tmp_path, draw=False)
+
+        assert cost.heavy == (), "the service promises and estimates with no model library in memory"
+
+    def test_it_takes_no_more_memory_than_it_said(
+        self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
+    ) -> None:
+        """Resident memory at its peak, in a process of its own; libraries that `load` imports count."""
+        cost = measure(stage, source, options, placement, tmp_path)
+        if cost.ram is None:
+            pytest.skip("this system does not tell a process's peak memory")
+
+        assert cost.ram <= cost.estimated + TOLERANCE
+
+
+def measure(
+    stage: Generator[Any],
+    source: Source,
+    options: GeneratorOptions,
+    placement: Placement,
+    folder: Path,
+    *,
+    draw: bool = True,
+) -> Cost:
+    """What the stage costs in a fresh process. All of it is pickled, so the stage's module must be importable.
+
+    Without ``draw`` it only promises and estimates there. Raises AssertionError with the process's own words when
+    it fails.
+    """
+    work = {
+        "stage": stage,
+        "source": source,
+        "options": options,
+        "placement": placement,
+        "folder": str(folder),
+        "draw": draw,
+    }
+    done = subprocess.run(
+        [sys.executable, str(_PROBE)], input=pickle.dumps(sys.path) + pickle.dumps(work), capture_output=True
+    )
+    assert done.returncode == 0, f"{stage.name} failed in a process of its own:\n{done.stderr.decode()}"
+    told = json.loads(done.stdout.splitlines()[-1])
+    return Cost(tuple(told["heavy"]), told["ram"], told["estimated"])
+
+
+def _answers(stage: Generator[Any], source: Source, options: GeneratorOptions) -> tuple[ClipSpec, Any]:
+    spec = stage.promise(source, options)
+    return spec, stage.estimate(source, spec, options)
+
+
+def _digest(
+    stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, folder: Path
+) -> str:
+    """One number for all frames of a run in a new ``folder``."""
+    digest = hashlib.sha256()
+    with stage.load(placement, options) as generate:
+        for frame in generate(source, _scratch(folder)):
+            digest.update(np.ascontiguousarray(frame).data)
+    return digest.hexdigest()
+
+
+def _scratch(folder: Path) -> Scratch:
+    folder.mkdir()
+    return Scratch(folder)
+
+
+def _closable(frames: Any) -> Any:
+    assert hasattr(frames, "close"), "the daemon closes a clip that it does not need to the end: yield the frames"
+    return frames
+
+
+def _held() -> dict[str, int]:
+    """How many threads and open files the process has, where /proc tells."""
+    gc.collect()
+    folders = {"threads": Path("/proc/self/task"), "files": Path("/proc/self/fd")}
+    return {name: len(list(folder.iterdir())) for name, folder in folders.items() if folder.is_dir()}
