@@ -7,6 +7,7 @@ frames that is held to it while it flows: no part of framedaemon ever holds all 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,8 +21,8 @@ from framedaemon.errors import StageFailed
 
 Frame: TypeAlias = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
-# The NTSC family: 23.976, 29.97, 59.94 and 119.88 are roundings of n * 1000/1001.
-_NTSC_TOLERANCE = Fraction(1, 1000)
+# No exponents: Fraction("1e999999999") is worked out digit by digit.
+_WRITTEN_RATE = re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,12}|/[0-9]{1,12})?")
 
 
 def parse_rate(value: object) -> Fraction:
@@ -32,16 +33,22 @@ def parse_rate(value: object) -> Fraction:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Fraction)):
         raise ValueError(f"{value!r} is not a frame rate: write 24, 29.97 or '24000/1001'")
     try:
+        if isinstance(value, str) and not _WRITTEN_RATE.fullmatch(value.strip()):
+            raise ValueError
         rate = Fraction(str(value).strip()) if isinstance(value, (str, float)) else Fraction(value)
     except (ValueError, ZeroDivisionError):
         raise ValueError(f"{value!r} is not a frame rate: write 24, 29.97 or '24000/1001'") from None
-    if not 0 < rate <= 1000:
+    exact = rate.limit_denominator(1_000_000)
+    if not 0 < exact or rate > 1000:
         raise ValueError(f"{value!r} is not a frame rate in 0..1000")
-    if isinstance(value, (str, float)) and "/" not in str(value) and rate.denominator != 1:
-        ntsc = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
-        if 0 < abs(ntsc - rate) < _NTSC_TOLERANCE:
-            return ntsc
-    return rate.limit_denominator(1_000_000)
+    return _ntsc(str(value).strip(), rate) or exact if isinstance(value, (str, float)) else exact
+
+
+def _ntsc(written: str, rate: Fraction) -> Fraction | None:
+    """The rate of the NTSC family, n * 1000/1001, that was rounded to two decimals or more: 23.98, 29.97, 59.9401."""
+    decimals = len(written.partition(".")[2])
+    ntsc = Fraction(round(rate * 1001 / 1000) * 1000, 1001)
+    return ntsc if decimals >= 2 and ntsc > 0 and round(ntsc, decimals) == rate else None
 
 
 Rate = Annotated[
