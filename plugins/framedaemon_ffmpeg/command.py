@@ -102,8 +102,10 @@ def _codec_arguments(choice: Choice, threads: int) -> list[str]:
 def _container_arguments(choice: Choice, faststart: bool) -> list[str]:
     # bitexact: no random ids, no dates, no version numbers; the same frames give the same bytes
     arguments = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]
-    if faststart and choice.container.name in ("mp4", "mov"):
-        arguments += ["-movflags", "+faststart"]
+    flags = ["+faststart"] if faststart and choice.container.name in ("mp4", "mov") else []
+    if choice.container.name == "mov":
+        flags.append("+use_metadata_tags")  # the older form of metadata in mov ends at 64 KiB
+    arguments += ["-movflags", "".join(flags)] if flags else []
     return [*arguments, "-f", choice.container.muxer]
 
 

@@ -11,6 +11,8 @@ import struct
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from framedaemon import StageFailed
+
 
 def ffmetadata(comment: str) -> str:
     """``comment`` in ffmpeg's metadata format, everything in it meant literally."""
@@ -19,19 +21,25 @@ def ffmetadata(comment: str) -> str:
 
 
 def comment_gif(path: Path, comment: str) -> None:
-    """Put ``comment`` into the finished gif at ``path`` as its comment extension, before the trailer."""
+    """Put ``comment`` into the finished gif at ``path`` as its comment extension, before the trailer.
+
+    Raises StageFailed when it is no gif.
+    """
     text = comment.encode("utf-8", "replace")
     blocks = b"".join(bytes([len(part)]) + part for part in _parts(text, 255))
     with path.open("r+b") as file:
         file.seek(-1, 2)
         if file.read(1) != b"\x3b":
-            raise ValueError(f"{path.name} does not end as a gif does")
+            raise StageFailed(f"{path.name} does not end as a gif does")
         file.seek(-1, 2)
         file.write(b"\x21\xfe" + blocks + b"\0\x3b")
 
 
 def comment_webp(path: Path, comment: str) -> None:
-    """Put ``comment`` into the finished animated webp at ``path`` as the description of its XMP."""
+    """Put ``comment`` into the finished animated webp at ``path`` as the description of its XMP.
+
+    Raises StageFailed when it is none.
+    """
     xmp = (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         '<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:description><rdf:Alt>'
@@ -41,7 +49,7 @@ def comment_webp(path: Path, comment: str) -> None:
     with path.open("r+b") as file:
         head = file.read(21)
         if head[:4] != b"RIFF" or head[8:16] != b"WEBPVP8X":
-            raise ValueError(f"{path.name} does not begin as an animated webp does")
+            raise StageFailed(f"{path.name} does not begin as an animated webp does")
         file.seek(20)
         file.write(bytes([head[20] | 0x04]))  # the flag for XMP
         file.seek(0, 2)

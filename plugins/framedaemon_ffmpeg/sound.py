@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 DEMUXERS = "mov,matroska,avi,mpegts,mpeg,ogg,flv,asf,wav,w64,aiff,mp3,aac,flac,mxf,caf,nut"
 """ffmpeg's readers of files that stand alone. Playlists are not among them: they name other files."""
 
+# ISO 639-2 has two codes for some languages. mov knows only the older ones; mkv and mp4 know both.
+_OLDER_CODES = {
+    "bod": "tib", "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per", "fra": "fre",
+    "hye": "arm", "isl": "ice", "kat": "geo", "mkd": "mac", "mri": "mao", "msa": "may", "mya": "bur", "nld": "dut",
+    "ron": "rum", "slk": "slo", "sqi": "alb", "zho": "chi",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class SoundTrack:
@@ -63,6 +70,7 @@ def read_tracks(path: Path, container: Container) -> SoundTracks:
 
 def _track(codec: str, language: str, container: Container) -> SoundTrack:
     known = language if re.fullmatch("[a-z]{2,3}", language) and language != "und" else ""
+    known = _OLDER_CODES.get(known, known)
     if codec in container.sound_copied:
         return SoundTrack("copy", "", known)
     encoder, bitrate = container.sound_made
