@@ -1,7 +1,7 @@
 """framedaemon: a still picture goes in, a smooth video comes out.
 
-Plugins import from here and from `framedaemon.testing` only; what stands in ``__all__`` stays. A name is fetched from its
-module when it is first asked for: the command line answers before numpy and pydantic are loaded.
+Plugins import from here and from `framedaemon.testing` only; what stands in ``__all__`` stays. A name is fetched from
+its module when it is first asked for: the command line answers before numpy and pydantic are loaded.
 """
 
 from __future__ import annotations

@@ -91,8 +91,7 @@ class Dispatch:
         elif isinstance(report, Planned):
             self._admit(self._at_work, report, now, wall)
         elif isinstance(report, Advanced):
-            if self.progress is not None:
-                self.progress.stages[report.stage] = (report.done, report.total)
+            self._advance(self._at_work, report)
         elif isinstance(report, Finished):
             self._finished(self._at_work, report, wall)
         else:
@@ -115,9 +114,9 @@ class Dispatch:
             self._ledger.again(self._at_work.row.id, "stopped", "the daemon was stopped", wall, wall)
             self._rest()
 
-    def fail(self, job: JobRow, state: JobState, reason: str, wall: float) -> None:
-        """End a job for good, without a video."""
-        self._ledger.finish(job.id, state, reason, wall)
+    def fail(self, job: JobRow, state: JobState, reason: str, wall: float, outcome: Outcome | None = None) -> None:
+        """End a job for good, without a video; ``outcome`` is how its last attempt ended."""
+        self._ledger.finish(job.id, state, reason, wall, outcome)
         self._log.warning("job_failed", job=job.id, name=show(job.name), state=state, reason=reason)
         self._tell(JobFailed(job.id, show(job.name), state, reason))
         self.close_if_ended(job.drop_id)
@@ -126,7 +125,7 @@ class Dispatch:
         """An attempt ended without a video: another one later, or no more."""
         job = self._ledger.job(job.id) or job
         if outcome in ("failed", "crashed", "stalled") and job.strikes >= self.settings.worker.max_attempts:
-            self.fail(job, "quarantined", reason, wall)
+            self.fail(job, "quarantined", reason, wall, outcome)
             return
         pause = 0.0
         if outcome == "disk":
@@ -189,7 +188,7 @@ class Dispatch:
         if self.progress is not None:
             self.progress.expect(planned.plan, self._ledger.history)
         if self._lacks_room(work.row, planned.plan, wall):
-            self._ledger.again(work.row.id, "disk", "waits for room on the disk", wall, wall + _ROOM_SECONDS)
+            self._executor.put_off(work.row.id, now)
             self._rest()
             return
         self._said_waiting.discard(work.row.id)
@@ -208,7 +207,10 @@ class Dispatch:
         if job.id not in self._said_waiting:
             self._tell(DiskWaited(str(shortage.folder), shortage.free, shortage.needed))
         self._say_waiting(job, shortage.describe())
-        self._ledger.wait(job.id, shortage.describe(), wall + _ROOM_SECONDS)
+        if self._at_work is not None:
+            self._ledger.again(job.id, "disk", shortage.describe(), wall, wall + _ROOM_SECONDS)
+        else:
+            self._ledger.wait(job.id, shortage.describe(), wall + _ROOM_SECONDS)
         return True
 
     def _say_waiting(self, job: JobRow, reason: str) -> None:
@@ -217,6 +219,15 @@ class Dispatch:
             self._said_waiting.add(job.id)
             self._log.warning("job_waiting", job=job.id, name=show(job.name), reason=reason)
             self._tell(JobWaiting(job.id, show(job.name), reason))
+
+    def _advance(self, work: AtWork, report: Advanced) -> None:
+        if self.progress is None or work.plan is None:
+            return
+        if report.stage in {step.stage for step in work.plan.steps}:
+            self.progress.stages[report.stage] = (report.done, report.total)
+            self.progress.step = ""
+        else:
+            self.progress.step = f"{report.stage} {100 * report.done // max(1, report.total)} %"
 
     def _finished(self, work: AtWork, report: Finished, wall: float) -> None:
         if work.plan is not None:

@@ -46,6 +46,9 @@ class Executor(Protocol):
     def go(self, job: str, now: float) -> None:
         """Have the job run that was planned; `Finished` or `Ended` will come of it."""
 
+    def put_off(self, job: str, now: float) -> None:
+        """The job that was planned is not to run now; it will be ordered again."""
+
     def poll(self, now: float) -> Sequence[Report]:
         """What has been heard since the last call. A worker that died or hangs has `Ended` its job."""
 
@@ -85,6 +88,9 @@ class LocalExecutor:
     def go(self, job: str, now: float) -> None:
         self._advanced = now
         self._send(Go(job=job))
+
+    def put_off(self, job: str, now: float) -> None:
+        self._job, self._idle_since = None, now
 
     def start(self, now: float) -> None:
         """Start the worker if there is none. What it needs to come up is waited for in `poll`."""

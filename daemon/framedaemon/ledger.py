@@ -296,11 +296,11 @@ class Ledger:
                 ),
             )
 
-    def finish(self, id: str, state: JobState, reason: str, now: float) -> None:
-        """A job ended for good."""
+    def finish(self, id: str, state: JobState, reason: str, now: float, outcome: Outcome | None = None) -> None:
+        """A job ended for good, and its last attempt with ``outcome``, or as the job did."""
         assert state in ENDED
         with self.transaction():
-            self._end_attempt(id, state, reason, now)
+            self._end_attempt(id, outcome or state, reason, now)
             self._db.execute("UPDATE jobs SET state = ?, reason = ?, ended = ? WHERE id = ?", (state, reason, now, id))
 
     def attempts(self, id: str) -> list[AttemptRow]:

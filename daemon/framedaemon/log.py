@@ -106,7 +106,8 @@ def _renderer(stream: TextIO) -> structlog.typing.Processor:
 
 
 def _printable(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Every text of the event on one line without control characters; a traceback keeps its lines."""
-    return {
-        key: show(value) if isinstance(value, str) and key != "exception" else value for key, value in event.items()
-    }
+    """The event, when, how grave and what first; every text on one line but a traceback, which keeps its lines."""
+    ordered = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
+    for key, value in (ordered | event).items():
+        ordered[key] = show(value) if isinstance(value, str) and key != "exception" else value
+    return ordered

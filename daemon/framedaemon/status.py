@@ -25,7 +25,9 @@ class Progress:
     started: float
     """Wall clock."""
     stages: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """What each stage has done, of how much; the last one advances with the video."""
+    """The frames that came out of each stage, of how many; the last one advances with the video."""
+    step: str = ""
+    """What a stage does that gives no frames for a while: ``denoise 30 %``."""
     expected_seconds: float | None = None
     """For the whole job: by what earlier ones took, else by the stages' estimates."""
 

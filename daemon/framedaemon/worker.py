@@ -152,7 +152,8 @@ class Worker:
             work()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (the one broad except around a job)
             reason = pipeline.sort_error(error)
-            get_log().warning("attempt_failed", kind=type(reason).__name__, reason=str(reason), exc_info=error)
+            traceback = None if isinstance(reason, JobRejected) else error
+            get_log().warning("attempt_failed", kind=type(reason).__name__, reason=str(reason), exc_info=traceback)
             return Ended(job=order.job, kind=_KIND_OF.get(type(reason), "failed"), reason=str(reason))
         return None
 

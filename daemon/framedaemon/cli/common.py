@@ -37,10 +37,10 @@ def open_instance(option: Path | None) -> tuple[Instance, Settings]:
 
 
 def console() -> Console:
-    """Where people read: coloured on a terminal, plain elsewhere, and never wrapped where nobody looks."""
+    """Where people read: coloured on a terminal; plain elsewhere, and wide, since nothing wraps there."""
     from rich.console import Console
 
-    return Console(soft_wrap=not sys.stdout.isatty(), highlight=False, markup=False)
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
 
 
 def print_json(value: Any) -> None:

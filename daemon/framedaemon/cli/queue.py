@@ -167,6 +167,7 @@ def _facts(instance: Instance) -> dict[str, Any]:
             "attempt": progress.attempt,
             "seconds": round(now - progress.started, 1),
             "remaining_seconds": progress.remaining_seconds(now),
+            "step": progress.step,
             "stages": {stage: {"done": done, "total": total} for stage, (done, total) in progress.stages.items()},
         }
     ended = ledger.jobs("done", "failed", "quarantined", "cancelled", limit=_SHOWN_JOBS // 2) if ledger else []
@@ -208,13 +209,13 @@ def _table(facts: dict[str, Any]) -> Table:
     counts = ", ".join(f"{count} {state}" for state, count in sorted(facts["counts"].items())) or "no jobs yet"
     table = Table(title=f"{daemon}: {counts}", title_justify="left", box=None, pad_edge=False)
     for column in ("state", "name", "stage", "frames", "left", "said"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="ellipsis", no_wrap=True)
     current = facts["current"]
     if current is not None:
         stages = current["stages"]
         frames = ", ".join(f"{each['done']}/{each['total']}" for each in stages.values())
         left = show_seconds(current["remaining_seconds"])
-        table.add_row("running", current["name"], ", ".join(stages) or "planning", frames, left, "")
+        table.add_row("running", current["name"], current["step"] or ", ".join(stages) or "planning", frames, left, "")
     for job in (*reversed(facts["waiting"]), *facts["ended"]):
         table.add_row(job["state"], job["name"], "", "", "", job["output"] or job["reason"])
     for problem in facts["problems"]:
