@@ -29,22 +29,27 @@ def missing_part() -> str | None:
         binary = ffmpeg_binary()
     except RuntimeError:
         return "no ffmpeg here: pip install --force-reinstall imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE"
-    return _missing_filter(binary)
+    if not _knows(binary, "filter", "zscale"):
+        return f"{binary} was built without zscale (libzimg): unset IMAGEIO_FFMPEG_EXE, or name another ffmpeg"
+    return None
+
+
+def has_encoder(name: str) -> bool:
+    """Whether our ffmpeg was built with the software encoder ``name``."""
+    return _knows(ffmpeg_binary(), "encoder", name)
 
 
 @functools.cache
-def _missing_filter(binary: str) -> str | None:
+def _knows(binary: str, kind: str, name: str) -> bool:
     try:
         done = subprocess.run(
-            [binary, "-hide_banner", "-h", "filter=zscale"],
+            [binary, "-hide_banner", "-h", f"{kind}={name}"],
             env=child_environment(),
             capture_output=True,
             timeout=20,
             stdin=subprocess.DEVNULL,
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"{binary} does not run: {error}"
-    # An unknown filter is no failure to ffmpeg; a known one prints its options to stdout.
-    if done.returncode or b"chromal" not in done.stdout:
-        return f"{binary} was built without zscale (libzimg): unset IMAGEIO_FFMPEG_EXE, or name another ffmpeg"
-    return None
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    # What it does not know is no failure to ffmpeg, but only what it knows is described on stdout by its name.
+    return done.returncode == 0 and f"{kind} {name}".encode() in done.stdout.lower()

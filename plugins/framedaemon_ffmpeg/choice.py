@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from framedaemon import ClipSpec, JobRejected
+from framedaemon_ffmpeg.binary import ffmpeg_binary, has_encoder
 from framedaemon_ffmpeg.codecs import CODECS, CONTAINERS, X264_PRESETS, Codec, Container
 from framedaemon_ffmpeg.hardware import find_hardware
 from framedaemon_ffmpeg.options import Chroma, FfmpegOptions, HardwareKind
@@ -101,6 +102,11 @@ def _mismatches(container: Container, codec: Codec, options: FfmpegOptions) -> l
         problems.append(
             f"[encode] container: {container.name} takes {', '.join(container.codecs)}, "
             f"not {codec.name}; {codec.name} goes into {homes}"
+        )
+    if codec.name != "png" and not has_encoder(codec.encoder):
+        problems.append(
+            f"[encode] codec: {codec.name} needs {codec.encoder}, which {ffmpeg_binary()} does not have; "
+            "pip install -U imageio-ffmpeg brings it"
         )
     if options.crf is not None:
         if codec.crf is None:

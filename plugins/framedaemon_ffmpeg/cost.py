@@ -17,6 +17,8 @@ from framedaemon_ffmpeg.choice import Choice
 _MIB = 1 << 20
 _OVERHEAD_BYTES = 64 << 10  # container, index, comment
 _SOUND_BYTES_PER_SECOND = 24_000  # 192 kbit/s, what sound is encoded to
+_INDEX_BYTES = 128  # of the container's index, per frame
+_MOST_THREADS = 16  # more of them share the frames that are there
 _HARDWARE_RAM = 400 * _MIB  # a driver's context
 _HARDWARE_VRAM = 512 * _MIB
 
@@ -55,6 +57,8 @@ _BASE_RAM = 60 * _MIB  # the program itself, loaded and idle
 # ultrafast to veryslow, against medium: bytes (h264 ultrafast measured), and core seconds
 _PRESET_BYTES = (2.2, 1.5, 1.2, 1.1, 1.05, 1.0, 1.0, 1.0, 1.0)
 _PRESET_SECONDS = (0.2, 0.3, 0.5, 0.7, 0.8, 1.0, 2.0, 4.0, 8.0)
+_PRESET_MEMORY = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.6, 1.6)
+_CHROMA_MEMORY = {"4:2:0": 1.0, "4:2:2": 1.3, "4:4:4": 1.6, "rgb": 1.0}
 _CHROMA_BYTES = {"4:2:0": 1.0, "4:2:2": 1.15, "4:4:4": 1.4, "rgb": 1.0}
 
 
@@ -65,12 +69,14 @@ def estimate_cost(choice: Choice, takes: ClipSpec, threads: int | None) -> Estim
     sound = int(takes.duration * _SOUND_BYTES_PER_SECOND) if choice.container.sound_copied else 0
     wide = 2 if choice.depth > 8 else 1
     workers = threads or os.cpu_count() or 1
-    memory = pixels * (cost.pixel_bytes + cost.thread_bytes * workers) * wide + 4 * takes.frame_bytes
+    per_pixel = cost.pixel_bytes + cost.thread_bytes * min(workers, _MOST_THREADS)
+    memory = pixels * per_pixel * wide * _PRESET_MEMORY[choice.preset] * _CHROMA_MEMORY[choice.chroma]
+    index = takes.frames * _INDEX_BYTES
     million_pixels = pixels * takes.frames / 1e6
     return Estimate(
         vram=_HARDWARE_VRAM if choice.hardware else 0,
-        ram=_HARDWARE_RAM if choice.hardware else _BASE_RAM + int(memory),
-        disk=_OVERHEAD_BYTES + int(bits / 8) + sound,
+        ram=_HARDWARE_RAM if choice.hardware else _BASE_RAM + int(memory) + index,
+        disk=_OVERHEAD_BYTES + int(bits / 8) + sound + index,
         seconds=million_pixels * cost.seconds * _PRESET_SECONDS[choice.preset] * wide / workers,
     )
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from framedaemon import ClipSpec, JobRejected, Placement, VideoSpec
+from framedaemon import ClipSpec, JobRejected, Machine, Placement, VideoSpec
 from framedaemon.testing.encoder import EncoderContract
 from framedaemon_ffmpeg import encoders
 from framedaemon_ffmpeg.codecs import CODECS, CONTAINERS
@@ -24,11 +25,11 @@ PAIRS = [
 ]
 
 
-def promise(spec: ClipSpec = SPEC, sound: bool = False, **options: object) -> VideoSpec:
+def promise(spec: ClipSpec = SPEC, sound: bool = False, **options: Any) -> VideoSpec:
     return Ffmpeg().promise(spec, sound, FfmpegOptions.model_validate(options))
 
 
-def problems(spec: ClipSpec = SPEC, **options: object) -> tuple[str, ...]:
+def problems(spec: ClipSpec = SPEC, **options: Any) -> tuple[str, ...]:
     with pytest.raises(JobRejected) as refused:
         promise(spec, **options)
     return refused.value.problems
@@ -83,8 +84,36 @@ def test_every_problem_is_reported_at_once() -> None:
         ({"codec": "av1", "chroma": "4:4:4"}, "[encode] chroma: '4:4:4' is not one of 4:2:0 (av1)"),
     ],
 )
-def test_what_does_not_go_together_is_refused(options: dict[str, object], problem: str) -> None:
+def test_what_does_not_go_together_is_refused(options: dict[str, Any], problem: str) -> None:
     assert problems(**options)[0].startswith(problem)
+
+
+def test_an_encoder_that_this_ffmpeg_lacks_is_named_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """imageio-ffmpeg 0.6 brings an ffmpeg without libsvtav1."""
+    poor = tmp_path / "ffmpeg"
+    poor.write_text("#!/bin/sh\ntrue\n")
+    poor.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(poor))
+
+    found = problems(codec="av1")
+
+    assert found == (
+        f"[encode] codec: av1 needs libsvtav1, which {poor} does not have; pip install -U imageio-ffmpeg brings it",
+    )
+
+
+def test_an_ffmpeg_without_exact_colours_is_not_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poor = tmp_path / "ffmpeg"
+    poor.write_text("#!/bin/sh\ntrue\n")
+    poor.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(poor))
+
+    missing = Ffmpeg().unready(Machine("cpu", 0, 8 << 30, 2))
+
+    assert missing is not None
+    assert "without zscale" in missing
 
 
 def test_a_clip_too_small_for_the_codec_is_refused() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
-import imageio_ffmpeg
+import imageio_ffmpeg  # type: ignore[import-untyped]  # ships no types
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -152,8 +152,8 @@ def test_rates_are_exact_and_no_frame_is_dropped_or_doubled(tmp_path: Path, cont
 
     with av.open(str(path)) as file:
         stream = file.streams.video[0]
-        times = [frame.pts * stream.time_base for frame in file.decode(video=0)]
-        tick = stream.time_base
+        tick = stream.time_base or Fraction(1)
+        times = [(frame.pts or 0) * tick for frame in file.decode(video=0)]
 
     assert stream.average_rate == fps
     assert len(times) == 7
@@ -194,8 +194,7 @@ def test_pictures_carry_the_comment_in_the_first(tmp_path: Path) -> None:
     folder = encode(tmp_path, container="png", comment=AWKWARD)
 
     with Image.open(folder / "frame_000000.png") as first:
-        first.load()
-        found = first.text["Comment"]
+        found = first.info["Comment"]
 
     assert found == AWKWARD
     assert [path.name for path in sorted(folder.iterdir())] == [f"frame_{n:06d}.png" for n in range(5)]
@@ -206,7 +205,7 @@ def test_a_webp_carries_the_comment_as_xmp(tmp_path: Path) -> None:
 
     with Image.open(path) as image:
         assert b"&lt;a &amp; b&gt;" in image.info["xmp"]
-        assert image.n_frames == 5
+        assert getattr(image, "n_frames", 1) == 5
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv", "webm", "mov", "gif", "webp"])

@@ -186,7 +186,7 @@ def _worst_time(shown: list[Shown], video: VideoSpec) -> Fraction:
 
 def _worst_likeness(shown: list[Shown], spec: ClipSpec, video: VideoSpec) -> float:
     """Levels between the fingerprints of what was put in and of what came out, at the worst frame."""
-    cropped = (np.ascontiguousarray(frame[: video.height, : video.width]) for frame in draw(spec))
+    cropped = (frame[: video.height, : video.width].copy() for frame in draw(spec))
     pairs = zip(shown, cropped, strict=True)
     return max(float(distance(frame.fingerprint, fingerprint_rgb(drawn))) for frame, drawn in pairs)
 
