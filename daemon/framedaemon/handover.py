@@ -62,6 +62,8 @@ class HandOver(Generic[T]):
             self._change.notify_all()
         if self._thread.ident is not None:
             self._thread.join()
+        else:
+            self._finish()  # never iterated: nobody else closes the source
 
     def _produce(self) -> None:
         try:
