@@ -39,7 +39,7 @@ def parse_rate(value: object) -> Fraction:
     except (ValueError, ZeroDivisionError):
         raise ValueError(f"{value!r} is not a frame rate: write 24, 29.97 or '24000/1001'") from None
     exact = rate.limit_denominator(1_000_000)
-    if not 0 < exact or rate > 1000:
+    if exact <= 0 or rate > 1000:
         raise ValueError(f"{value!r} is not a frame rate in 0..1000")
     return _ntsc(str(value).strip(), rate) or exact if isinstance(value, (str, float)) else exact
 

@@ -6,11 +6,11 @@ from itertools import chain, islice
 
 import numpy as np
 import pytest
-from fakes import draw_squares
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from fakes import draw_squares
 from framedaemon.clip import Clip, ClipSpec, Frame, Rate, parse_rate, show_rate
 from framedaemon.errors import StageFailed
 
@@ -84,7 +84,7 @@ def test_a_rate_that_would_take_ages_to_work_out_is_refused_at_once(written: str
 def test_a_rate_survives_being_written_down(written: float | Fraction) -> None:
     rate = parse_rate(written)
 
-    assert 0 < rate
+    assert rate > 0
     assert parse_rate(str(rate)) == rate
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pluggy
 import pytest
-from fakes import machine, plugin
 
+from fakes import machine, plugin
 from framedaemon.hooks import PROJECT, Hooks, hookimpl
 from framedaemon.stages import Estimate, Placement
 from framedaemon.task import StageTask

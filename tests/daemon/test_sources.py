@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import footage, picture
 
+from fakes import footage, picture
 from framedaemon.sources import Picture
 
 

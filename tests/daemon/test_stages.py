@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import Blend, Raw, Squares, machine, picture
 from pydantic import ValidationError
 
+from fakes import Blend, Raw, Squares, machine, picture
 from framedaemon.clip import Clip
 from framedaemon.stages import (
     CUT,
