@@ -52,6 +52,7 @@ _COSTS: Mapping[str, _Cost] = {
     "gif": _Cost(7.0, 7.0, 1.0, 40, 0, 1.20),
     "png": _Cost(17.0, 17.0, 1.0, 0, 40, 0.15),
 }
+_SERIAL = frozenset({"gif", "webp"})  # their filter or encoder works on one core
 _BASE_RAM = 60 * _MIB  # the program itself, loaded and idle
 
 # ultrafast to veryslow, against medium: bytes (h264 ultrafast measured), and core seconds
@@ -73,11 +74,12 @@ def estimate_cost(choice: Choice, takes: ClipSpec, threads: int | None) -> Estim
     memory = pixels * per_pixel * wide * _PRESET_MEMORY[choice.preset] * _CHROMA_MEMORY[choice.chroma]
     index = takes.frames * _INDEX_BYTES
     million_pixels = pixels * takes.frames / 1e6
+    cores = 1 if choice.codec.name in _SERIAL else workers
     return Estimate(
         vram=_HARDWARE_VRAM if choice.hardware else 0,
         ram=_HARDWARE_RAM if choice.hardware else _BASE_RAM + int(memory) + index,
         disk=_OVERHEAD_BYTES + int(bits / 8) + sound + index,
-        seconds=million_pixels * cost.seconds * _PRESET_SECONDS[choice.preset] * wide / workers,
+        seconds=million_pixels * cost.seconds * _PRESET_SECONDS[choice.preset] * wide / cores,
     )
 
 
