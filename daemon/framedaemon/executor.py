@@ -128,7 +128,7 @@ class LocalExecutor:
             end = self._clocks(now)
             if end is not None:
                 return [*reports, *self._buried(*end, now)]
-            if self._job is None and now - self._idle_since > self.settings.worker.idle_unload_seconds:
+            if self._ready and self._job is None and now - self._idle_since > self.settings.worker.idle_unload_seconds:
                 self.end()
         return reports
 

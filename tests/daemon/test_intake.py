@@ -1,0 +1,154 @@
+"""Claims, with a crash between any two steps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from framedaemon.inbox import Arrival, Inbox
+from framedaemon.intake import Intake
+from framedaemon.ledger import Ledger
+from framedaemon.settings import read_settings
+from living import drop, files_below, make_instance
+
+
+class Door:
+    """An instance's inbox and intake."""
+
+    def __init__(self, folder: Path) -> None:
+        self.instance = make_instance(folder)
+        settings = read_settings(self.instance.config)
+        self.ledger = Ledger(self.instance.ledger)
+        self.inbox = Inbox(self.instance.input, settings.inbox)
+        self.intake = Intake(self.instance, settings, self.ledger)
+
+    def arrivals(self) -> tuple[Arrival, ...]:
+        self.inbox.scan(0.0)
+        return self.inbox.scan(1.0).arrivals
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Iterator[Door]:
+    made = Door(tmp_path)
+    yield made
+    made.ledger.close()
+
+
+def test_a_claimed_picture_and_its_sidecar_leave_input_for_the_workspace(door: Door) -> None:
+    drop(door.instance, "pets/cat.png", sidecar="priority = 7\n")
+
+    ((row, rejected),) = door.intake.claim(door.arrivals(), 5.0)
+
+    assert rejected is None
+    assert files_below(door.instance.input) == set()
+    assert files_below(door.instance.jobs) == {f"{row.id}/source/cat.png", f"{row.id}/source/cat.toml"}
+    (job,) = door.ledger.jobs()
+    assert (job.name, job.state, job.stem, job.priority) == ("pets/cat.png", "queued", "pets/cat", 7)
+
+
+def test_a_picture_that_changed_since_the_scan_is_left_alone(door: Door) -> None:
+    path = drop(door.instance, "cat.png")
+    arrivals = door.arrivals()
+    path.write_bytes(path.read_bytes() + b"more")
+
+    assert door.intake.claim(arrivals, 5.0) == []
+
+    assert path.exists()
+    assert door.ledger.jobs() == []
+
+
+def test_a_refused_file_is_claimed_and_says_why(door: Door) -> None:
+    os.mkfifo(door.instance.input / "pipe.png")
+
+    ((_, rejected),) = door.intake.claim(door.arrivals(), 5.0)
+
+    assert rejected is not None
+    assert "named pipe" in str(rejected)
+
+
+def test_a_sidecar_with_mistakes_refuses_its_picture_with_all_of_them(door: Door) -> None:
+    drop(door.instance, "cat.png", sidecar="[interpolate]\nfps = -1\n[encode]\nbit_depth = 9\n")
+
+    ((_, rejected),) = door.intake.claim(door.arrivals(), 5.0)
+
+    assert rejected is not None
+    assert len(rejected.problems) == 2
+
+
+def test_jobs_of_one_stem_reserve_different_names(door: Door) -> None:
+    drop(door.instance, "cat.png", sidecar="[[job]]\n[[job]]\n")
+    drop(door.instance, "CAT.webp")
+
+    door.intake.claim(door.arrivals(), 5.0)
+
+    assert len({job.stem.lower() for job in door.ledger.jobs()}) == 3
+
+
+def test_a_sidecar_that_serves_several_pictures_is_copied_to_all_but_the_last(door: Door) -> None:
+    drop(door.instance, "cat.png")
+    drop(door.instance, "cat.webp", sidecar="priority = 3\n")
+
+    door.intake.claim(door.arrivals(), 5.0)
+
+    assert files_below(door.instance.input) == set()
+    assert [job.priority for job in door.ledger.jobs()] == [3, 3]
+
+
+def test_a_name_that_is_not_utf8_survives_the_ledger(door: Door) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    drop(door.instance, "plain.png").rename(door.instance.input / name)
+
+    ((row, _),) = door.intake.claim(door.arrivals(), 5.0)
+
+    assert row.name == name
+    assert (door.intake.workspace(row.id).source / name).exists()
+
+
+def test_a_crash_before_anything_moved_leaves_the_picture_to_the_next_scan(door: Door) -> None:
+    drop(door.instance, "cat.png", sidecar="priority = 7\n")
+    door.ledger.claiming([("d1", "cat.png", "cat.toml")], 1.0)
+
+    assert door.intake.resume(door.ledger.drop("d1"), 5.0) is None
+
+    assert door.ledger.drops("claiming") == []
+    assert len(door.intake.claim(door.arrivals(), 6.0)) == 1
+
+
+def test_a_crash_after_the_sidecar_moved_gives_it_back(door: Door) -> None:
+    drop(door.instance, "cat.png", sidecar="priority = 7\n")
+    door.ledger.claiming([("d1", "cat.png", "cat.toml")], 1.0)
+    source = door.intake.workspace("d1").source
+    source.mkdir(parents=True)
+    (door.instance.input / "cat.toml").rename(source / "cat.toml")
+
+    assert door.intake.resume(door.ledger.drop("d1"), 5.0) is None
+
+    assert files_below(door.instance.input) == {"cat.png", "cat.toml"}
+
+
+def test_a_crash_after_the_picture_moved_makes_its_jobs(door: Door) -> None:
+    path = drop(door.instance, "cat.png")
+    door.ledger.claiming([("d1", "cat.png", None)], 1.0)
+    source = door.intake.workspace("d1").source
+    source.mkdir(parents=True)
+    path.rename(source / "cat.png")
+
+    resumed = door.intake.resume(door.ledger.drop("d1"), 5.0)
+
+    assert resumed is not None
+    assert [job.state for job in door.ledger.jobs()] == ["queued"]
+
+
+def test_an_adopted_sidecar_makes_the_jobs_anew(door: Door) -> None:
+    drop(door.instance, "cat.png")
+    ((row, _),) = door.intake.claim(door.arrivals(), 5.0)
+    late = door.instance.input / "cat.toml"
+    late.write_text("[[job]]\n[[job]]\n")
+
+    assert door.intake.adopt_sidecar(row, late, 6.0) is None
+
+    assert len(door.ledger.jobs()) == 2
+    assert not late.exists()
