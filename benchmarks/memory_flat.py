@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def hold_everything(picture: Path, frames: int, interpolate: str) -> None:
     with camera.load(plan.generate.placement, plan.generate.options) as generate:
         drawn = list(generate(plan.source, Scratch(picture.parent)))
     times = (plan.timeline.step,)
-    gaps = [Gap(x0, x1, times) for x0, x1 in zip(drawn[:-1], drawn[1:], strict=True)]
+    gaps = [Gap(x0, x1, times) for x0, x1 in pairwise(drawn)]
     with filler.load(plan.interpolate.placement, plan.interpolate.options) as fill:
         filled = [frame for answer in fill(gaps) for frame in answer]
     assert len(drawn) + len(filled) == plan.shown.frames

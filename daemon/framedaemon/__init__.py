@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from framedaemon.sources import Footage, Picture, Source, SourceKind
     from framedaemon.stages import (
         CUT,
+        AnyEncoder,
+        AnyGenerator,
+        AnyInterpolator,
         Cut,
         Delivery,
         Encode,
@@ -100,6 +103,9 @@ _HOMES = {
         "SourceKind",
     ),
     "stages": (
+        "AnyEncoder",
+        "AnyGenerator",
+        "AnyInterpolator",
         "CUT",
         "Cut",
         "Delivery",
@@ -142,6 +148,9 @@ __all__ = [
     "BT709",
     "CUT",
     "HOOKS_VERSION",
+    "AnyEncoder",
+    "AnyGenerator",
+    "AnyInterpolator",
     "Clip",
     "ClipSpec",
     "Colour",
