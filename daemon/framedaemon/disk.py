@@ -85,7 +85,9 @@ class Ballast:
     def load(self, keep_free_bytes: int) -> None:
         """Take the room, if there is plenty."""
         try:
-            if not self._path.exists() and self._size and free_bytes(self._path.parent) > self._size + keep_free_bytes:
+            if not self._size or (self._path.exists() and self._path.stat().st_size == self._size):
+                return
+            if free_bytes(self._path.parent) > self._size + keep_free_bytes:
                 with self._path.open("wb") as file:
                     os.posix_fallocate(file.fileno(), 0, self._size)
         except OSError:

@@ -23,6 +23,8 @@ from framedaemon.settings import show_bytes
 from framedaemon.stages import Estimate, Machine, Placement
 from framedaemon.task import StageTask
 
+_ENDLESS = 1 << 62
+
 
 def clear_cache_every(frames: int) -> int:
     """Source frames between two clearings of the accelerator's cache."""
@@ -92,23 +94,33 @@ def available_ram() -> int:
     """Bytes of main memory this process may still take: what is available, or what its cgroup leaves."""
     meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
     available = next(int(line.split()[1]) * 1024 for line in meminfo.splitlines() if line.startswith("MemAvailable"))
-    return min(available, _cgroup_room())
+    return min(available, cgroup_room())
 
 
-def _cgroup_room() -> int:
-    """Bytes that control groups version 2 leave to this process; endless where there is no limit."""
-    room = 1 << 62
+def cgroup_room(own: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes that control groups version 2 leave to this process; endless where there is no limit.
+
+    What the kernel gives up when asked, its cache of files, is not counted as used.
+    """
     try:
-        path = Path("/proc/self/cgroup").read_text(encoding="ascii").strip().rpartition(":")[2]
-        group = Path("/sys/fs/cgroup") / path.lstrip("/")
-        for folder in [group, *group.parents][: len(group.parts) - 3]:
-            limit = (folder / "memory.max").read_text(encoding="ascii").strip()
-            if limit != "max":
-                used = int((folder / "memory.current").read_text(encoding="ascii"))
-                room = min(room, max(0, int(limit) - used))
+        inner = own.read_text(encoding="utf-8", errors="replace").strip().rpartition(":")[2].strip("/")
     except OSError:
-        return room  # the root group has no such files
-    return room
+        return _ENDLESS
+    group = mount / inner
+    return min(_room_in(folder) for folder in (group, *group.parents) if folder.is_relative_to(mount))
+
+
+def _room_in(group: Path) -> int:
+    try:
+        limit = (group / "memory.max").read_text(encoding="ascii").strip()
+        if limit == "max":
+            return _ENDLESS
+        used = int((group / "memory.current").read_text(encoding="ascii"))
+        facts = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+    except OSError:
+        return _ENDLESS  # the root group, and those without the memory controller, have no such files
+    cached = int(facts.get("inactive_file", 0)) + int(facts.get("active_file", 0))
+    return max(0, int(limit) - used + cached)
 
 
 def _first_accelerator() -> str:

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import os
+from itertools import count, takewhile
+from pathlib import Path
+
+import pytest
+
+from fakes import GIB, machine
+from framedaemon.errors import OutOfMemory
+from framedaemon.memory import (
+    DefaultMemoryPolicy,
+    available_ram,
+    cache_passes,
+    cgroup_room,
+    clear_cache_every,
+    this_machine,
+)
+from framedaemon.stages import Estimate, Machine, Placement
+from framedaemon.task import StageTask
+
+ESTIMATE = Estimate(vram=5 * GIB, ram=GIB)
+GPU, CPU = machine("cuda:0", vram=24 * GIB, cores=8), machine(cores=8)
+
+
+def _task(frames: int) -> StageTask:
+    return StageTask("interpolate", "film", 832, 1216, frames)
+
+
+def _place(on: Machine, attempt: int, frames: int = 161) -> Placement:
+    return DefaultMemoryPolicy().memory_policy(_task(frames), ESTIMATE, on, attempt)
+
+
+def _ladder(on: Machine) -> list[Placement]:
+    """Every rung, from the first to the one before OutOfMemory."""
+
+    def fits(attempt: int) -> bool:
+        try:
+            _place(on, attempt)
+        except OutOfMemory:
+            return False
+        return True
+
+    return [_place(on, attempt) for attempt in takewhile(fits, count())]
+
+
+@pytest.mark.parametrize(
+    ("frames", "every", "passes"),
+    [(25, 10, 3), (81, 10, 9), (99, 10, 10), (100, 3, 34), (161, 3, 54), (16_100, 3, 5367), (1, 10, 1)],
+)
+def test_the_cache_is_cleared_as_the_table_says(frames: int, every: int, passes: int) -> None:
+    assert clear_cache_every(frames) == every
+    assert cache_passes(frames) == passes
+
+
+@pytest.mark.parametrize(("frames", "every"), [(25, 10), (81, 10), (161, 3)])
+def test_the_first_placement_on_an_accelerator_follows_the_table(frames: int, every: int) -> None:
+    placement = _place(GPU, 0, frames)
+
+    assert (placement.device, placement.clear_cache_every, placement.tile) == ("cuda:0", every, None)
+    assert placement.reason == f"clear the cache every {every} frames"
+
+
+@pytest.mark.parametrize("on", [GPU, CPU, machine("mps")])
+def test_every_ladder_ends_in_out_of_memory_on_one_thread_of_the_cpu(on: Machine) -> None:
+    ladder = _ladder(on)
+
+    assert (ladder[-1].device, ladder[-1].threads) == ("cpu", 1)
+    with pytest.raises(OutOfMemory):
+        _place(on, len(ladder))
+    with pytest.raises(OutOfMemory):
+        _place(on, len(ladder) + 5)
+
+
+@pytest.mark.parametrize("on", [GPU, CPU])
+def test_no_rung_is_tried_twice_and_each_says_why(on: Machine) -> None:
+    ladder = _ladder(on)
+
+    assert len(set(ladder)) == len(ladder)
+    assert all(rung.reason for rung in ladder)
+
+
+def test_the_ladder_on_an_accelerator_gives_up_speed_first_and_the_device_last() -> None:
+    ladder = _ladder(GPU)
+
+    assert [rung.clear_cache_every for rung in ladder[:3]] == [3, 2, 1]
+    assert [rung.tile for rung in ladder[2:5]] == [None, 512, 256]
+    assert [rung.offload for rung in ladder[4:6]] == ["none", "group"]
+    assert [rung.device for rung in ladder[5:7]] == ["cuda:0", "cpu"]
+
+
+def test_a_machine_without_accelerator_clears_no_cache() -> None:
+    assert {rung.clear_cache_every for rung in _ladder(CPU)} == {0}
+
+
+def test_out_of_memory_says_what_was_wanted_and_what_to_do() -> None:
+    with pytest.raises(OutOfMemory, match="film does not fit: it wants about 5 GiB for 832x1216 .* in each of 3 place"):
+        _place(CPU, 3)
+
+
+# --- control groups
+
+
+def _group(folder: Path, limit: str, used: int = 0, **facts: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "memory.current").write_text(f"{used}\n")
+    (folder / "memory.stat").write_text("".join(f"{key} {value}\n" for key, value in facts.items()))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """What /proc/self/cgroup says of a process in /system.slice/framedaemon.service."""
+    (tmp_path / "self").write_text("0::/system.slice/framedaemon.service\n")
+    return tmp_path / "self"
+
+
+def test_a_groups_limit_less_what_it_uses_is_left(tmp_path: Path, own: Path) -> None:
+    _group(tmp_path / "fs" / "system.slice" / "framedaemon.service", str(4 * GIB), GIB)
+
+    assert cgroup_room(own, tmp_path / "fs") == 3 * GIB
+
+
+def test_cached_files_do_not_count_as_used(tmp_path: Path, own: Path) -> None:
+    """A daemon that has written videos for a week has filled its group with them; the kernel drops them when asked."""
+    group = tmp_path / "fs" / "system.slice" / "framedaemon.service"
+    _group(group, str(4 * GIB), 4 * GIB, anon=GIB, inactive_file=2 * GIB, active_file=GIB)
+
+    assert cgroup_room(own, tmp_path / "fs") == 3 * GIB
+
+
+def test_the_tightest_group_above_counts(tmp_path: Path, own: Path) -> None:
+    _group(tmp_path / "fs" / "system.slice" / "framedaemon.service", "max")
+    _group(tmp_path / "fs" / "system.slice", str(2 * GIB), GIB)
+    _group(tmp_path / "fs", str(8 * GIB))
+
+    assert cgroup_room(own, tmp_path / "fs") == GIB
+
+
+def test_a_group_without_the_memory_controller_does_not_hide_the_limit_above(tmp_path: Path, own: Path) -> None:
+    (tmp_path / "fs" / "system.slice" / "framedaemon.service").mkdir(parents=True)
+    _group(tmp_path / "fs" / "system.slice", str(2 * GIB))
+
+    assert cgroup_room(own, tmp_path / "fs") == 2 * GIB
+
+
+def test_inside_a_container_the_root_is_the_group(tmp_path: Path) -> None:
+    (tmp_path / "self").write_text("9:name=systemd:/\n0::/\n")
+    _group(tmp_path / "fs", str(GIB), GIB // 2)
+
+    assert cgroup_room(tmp_path / "self", tmp_path / "fs") == GIB // 2
+
+
+def test_a_group_over_its_limit_has_no_room(tmp_path: Path) -> None:
+    (tmp_path / "self").write_text("0::/\n")
+    _group(tmp_path / "fs", str(GIB), 2 * GIB)
+
+    assert cgroup_room(tmp_path / "self", tmp_path / "fs") == 0
+
+
+def test_without_control_groups_there_is_no_limit(tmp_path: Path, own: Path) -> None:
+    assert cgroup_room(own, tmp_path / "fs") > 2**60
+    assert cgroup_room(tmp_path / "missing", tmp_path / "fs") > 2**60
+
+
+# --- this machine
+
+
+def test_this_machine_is_measured() -> None:
+    here = this_machine("cpu", 0)
+
+    assert (here.device, here.vram) == ("cpu", 0)
+    assert here.cores == len(os.sched_getaffinity(0))
+    assert 0 < here.ram < 2**60
+
+
+def test_threads_are_capped_but_never_beyond_what_there_is() -> None:
+    assert this_machine("cpu", 1).cores == 1
+    assert this_machine("cpu", 10_000).cores == len(os.sched_getaffinity(0))
+
+
+def test_available_memory_is_no_more_than_the_machine_has() -> None:
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+    assert 0 < available_ram() <= total
