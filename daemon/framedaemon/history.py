@@ -25,8 +25,8 @@ class History:
         """
         self._db.execute("INSERT INTO measures VALUES (?, ?, ?, ?, ?, ?)", (stage, work, seconds, estimated, used, now))
         self._db.execute(
-            "DELETE FROM measures WHERE stage = ? AND at < (SELECT min(at) FROM"
-            " (SELECT at FROM measures WHERE stage = ? ORDER BY at DESC LIMIT ?))",
+            "DELETE FROM measures WHERE stage = ? AND rowid NOT IN"
+            " (SELECT rowid FROM measures WHERE stage = ? ORDER BY rowid DESC LIMIT ?)",  # not by time: clocks go back
             (stage, stage, _RECENT),
         )
 

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from framedaemon.history import History
+from framedaemon.ledger import Ledger
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    yield ledger.history
+    ledger.close()
+
+
+def _measure(history: History, *seconds: float, work: float = 10.0, now: float = 0.0) -> None:
+    for index, took in enumerate(seconds):
+        history.measure("flow", work, took, 0, 0, now + index)
+
+
+def _measure_bytes(history: History, *ratios: float) -> None:
+    for index, ratio in enumerate(ratios):
+        history.measure("ffmpeg", 10.0, 1.0, 1000, round(1000 * ratio), float(index))
+
+
+def test_a_stage_that_never_ran_takes_nobody_knows_how_long(history: History) -> None:
+    assert history.seconds("flow", 10.0) is None
+
+
+def test_time_is_told_by_the_median_speed(history: History) -> None:
+    _measure(history, 10, 20, 1000)
+
+    assert history.seconds("flow", 10.0) == pytest.approx(20)
+    assert history.seconds("flow", 5.0) == pytest.approx(10)
+
+
+def test_stages_are_measured_apart(history: History) -> None:
+    _measure(history, 10)
+
+    assert history.seconds("camera", 10.0) is None
+
+
+def test_work_of_no_size_says_nothing_about_speed(history: History) -> None:
+    _measure(history, 10, work=0.0)
+
+    assert history.seconds("flow", 10.0) is None
+
+
+def test_only_the_last_twenty_jobs_count(history: History) -> None:
+    _measure(history, *[1000.0] * 30)
+    _measure(history, *[10.0] * 20, now=100.0)
+
+    assert history.seconds("flow", 10.0) == pytest.approx(10)
+
+
+def test_a_clock_that_was_set_back_does_not_stop_the_learning(history: History) -> None:
+    _measure(history, *[1000.0] * 20, now=1e9)
+    _measure(history, *[10.0] * 20, now=0.0)
+
+    assert history.seconds("flow", 10.0) == pytest.approx(10)
+
+
+def test_jobs_of_the_same_moment_do_not_pile_up(history: History) -> None:
+    for _ in range(50):
+        history.measure("flow", 10.0, 1000.0, 0, 0, 5.0)
+    for _ in range(20):
+        history.measure("flow", 10.0, 10.0, 0, 0, 5.0)
+
+    assert history.seconds("flow", 10.0) == pytest.approx(10)
+
+
+def test_an_estimate_that_was_never_tried_is_believed(history: History) -> None:
+    _measure(history, 10)
+
+    assert history.correction("flow") == 1.0
+    assert history.correction("ffmpeg") == 1.0
+
+
+def test_an_estimate_is_corrected_by_the_largest_recent_video(history: History) -> None:
+    _measure_bytes(history, 0.5, 1.5, 0.7)
+
+    assert history.correction("ffmpeg") == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(("ratio", "correction"), [(100.0, 4.0), (0.001, 0.25)])
+def test_one_odd_video_does_not_stop_the_queue(history: History, ratio: float, correction: float) -> None:
+    _measure_bytes(history, ratio)
+
+    assert history.correction("ffmpeg") == correction
+
+
+def test_a_large_video_is_forgotten_after_twenty_small_ones(history: History) -> None:
+    _measure_bytes(history, 3.0, *[0.5] * 20)
+
+    assert history.correction("ffmpeg") == pytest.approx(0.5)
+
+
+def test_the_last_rung_that_worked_is_remembered(history: History) -> None:
+    history.remember_fit("cuda:0 wan 832x480x81", 2)
+    history.remember_fit("cuda:0 wan 832x480x81", 3)
+    history.remember_fit("cpu flow 64x48x8", 1)
+
+    assert history.fits() == {"cuda:0 wan 832x480x81": 3, "cpu flow 64x48x8": 1}
+
+
+def test_what_was_learnt_survives_a_restart(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    ledger.history.remember_fit("cpu flow 64x48x8", 1)
+    ledger.history.measure("flow", 10.0, 5.0, 0, 0, 1.0)
+    ledger.close()
+
+    again = Ledger(tmp_path / "ledger.sqlite3")
+
+    assert again.history.fits() == {"cpu flow 64x48x8": 1}
+    assert again.history.seconds("flow", 10.0) == pytest.approx(5)
+    again.close()
