@@ -282,3 +282,27 @@ def _packets(file: Any, track: int) -> list[Any]:
 
 def _charts() -> Iterator[Frame]:
     return chart(ClipSpec(4 * PATCH, 4 * PATCH, 5, Fraction(25)))
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "mov", "webm"])
+def test_sound_stays_with_the_pictures_when_the_footage_begins_without_any(tmp_path: Path, container: str) -> None:
+    """Sound runs from 0, a tone from 1 s, pictures from 0.5 s: half a second into the video the tone begins."""
+    footage = tmp_path / "late.mkv"
+    tone = ("-f", "lavfi", "-i", "aevalsrc='if(gte(t,1),sin(2000*t),0)':duration=3:sample_rate=48000")
+    video = ("-itsoffset", "0.5", "-f", "lavfi", "-i", "color=size=64x64:rate=25:duration=2")
+    argv = [FFMPEG, "-loglevel", "error", *tone, *video, "-map", "0", "-map", "1", "-c:a", "aac", str(footage)]
+    subprocess.run(argv, check=True)
+
+    path = encode(tmp_path, frames=25, container=container, sound=footage)
+
+    assert _loud_from(path) == pytest.approx(0.5, abs=0.03)
+
+
+def _loud_from(path: Path) -> float:
+    """Seconds at which the first sound track rises above silence."""
+    with av.open(str(path)) as file:
+        for frame in file.decode(audio=0):
+            loud = np.flatnonzero(np.abs(frame.to_ndarray()[0]) > 0.2)
+            if loud.size:
+                return float(frame.time or 0) + int(loud[0]) / frame.sample_rate
+    return float("inf")
