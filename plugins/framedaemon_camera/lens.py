@@ -24,6 +24,7 @@ Pixels = npt.NDArray[np.uint8]
 Run = Callable[[Callable[[int], None], Iterable[int]], None]
 
 _BAND = 64  # rows: a band's pixels stay in the processor's cache between its steps
+_RESTORING = (-0.1, 1.2, -0.1)  # 1 + 0.2 * (1 - cos(2 pi f)), within 1 % of the inverse up to 0.2 cycles a sample
 _AVERAGED = 1 << 22  # bytes of source pixels that are averaged at once
 
 
@@ -110,18 +111,21 @@ def make_level(pixels: Pixels, level: Level) -> Pixels:
         band = image.crop((0, row, image.width, min(row + _BAND, image.height)))
         cv2.cvtColor(np.asarray(band), cv2.COLOR_RGB2RGBA, dst=samples[row : row + _BAND])
     del image, band
-    if level.scale > 1:
-        across, down = (_lanczos(level.scale / pitch) for pitch in level.pitch)
-        cv2.sepFilter2D(samples, -1, across, down, dst=samples, borderType=cv2.BORDER_REFLECT_101)
+    across, down = (_weights(level.scale / pitch if level.scale > 1 else 0) for pitch in level.pitch)
+    cv2.sepFilter2D(samples, -1, across, down, dst=samples, borderType=cv2.BORDER_REFLECT_101)
     return samples
 
 
-def _lanczos(width: float) -> npt.NDArray[np.float32]:
-    """Weights of a Lanczos-3 filter that removes waves shorter than two times ``width`` samples; they sum to 1."""
+def _weights(width: float) -> npt.NDArray[np.float32]:
+    """Of a filter that removes waves shorter than two times ``width`` samples, 0 for none; they sum to 1.
+
+    It gives back beforehand what looking up between samples takes off: on average a factor of
+    sqrt((2 + cos(2 pi f)) / 3) at f cycles a sample, 11 % at the finest that a frame shows.
+    """
     reach = int(3 * width)
-    x = np.arange(-reach, reach + 1) / width
-    weights = np.sinc(x) * np.sinc(x / 3)
-    return np.asarray(weights / weights.sum(), np.float32)
+    x = np.arange(-reach, reach + 1) / max(width, 1)
+    lanczos = np.sinc(x) * np.sinc(x / 3)
+    return np.asarray(np.convolve(lanczos / lanczos.sum(), _RESTORING), np.float32)
 
 
 def _averaged(pixels: Pixels, factor: int) -> Image.Image:
