@@ -9,13 +9,13 @@ ffmpeg comes with imageio-ffmpeg; ``IMAGEIO_FFMPEG_EXE`` names another one. Regi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from framedaemon import hookimpl
-from framedaemon.stages import AnyEncoder
+from framedaemon import Encoder, hookimpl
 
 
 @hookimpl
-def encoders() -> Sequence[AnyEncoder]:
+def encoders() -> Sequence[Encoder[Any]]:
     """The encoder called ``ffmpeg``."""
     from framedaemon_ffmpeg.stage import Ffmpeg
 
