@@ -167,7 +167,7 @@ def _list(root: Path, prefix: str, problems: list[str]) -> tuple[dict[str, os.st
                     continue
                 except OSError as error:
                     problems.append(f"input/{show(prefix + name)}: cannot be looked at: {error.strerror}")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if not prefix:
             problems.append(f"{show(root)}: the input folder is not there; is a mount missing?")
     except OSError as error:
