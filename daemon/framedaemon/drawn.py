@@ -23,7 +23,7 @@ _DETAILED = 4.0
 _BLACK = 8.0
 # Levels. A frame that comes out of nothing is further than this, and so many usual steps, from its neighbour.
 _LEAP = 4.0
-_LEAP_STEPS = 8.0
+_LEAP_STEPS = 5.0
 # A blank frame that lies between two sources is further from their mean than a blend of them could be.
 _STRANGE = 16.0
 # Levels from one of 64 columns or rows to the next: then a move by 1/100 of a picture's side cannot go unseen.
@@ -81,8 +81,8 @@ def _out_of_nothing(streamed: Fingerprints, flat: set[int]) -> list[int]:
     usual = _usual_step(streamed, flat)
     blank: list[int] = []
     for first, last in _runs(flat):
-        begins = _leaps(streamed, first, first - 1, first - 2, usual)
-        if begins or _leaps(streamed, last, last + 1, last + 2, usual):
+        begins = _leaps(streamed, first, -1, flat, usual)
+        if begins or _leaps(streamed, last, 1, flat, usual):
             blank += range(first, last + 1)
     return blank
 
@@ -104,12 +104,14 @@ def _usual_step(streamed: Fingerprints, flat: set[int]) -> float:
     return float(np.median(steps)) if steps else 0.0
 
 
-def _leaps(streamed: Fingerprints, blank: int, neighbour: int, beyond: int, usual: float) -> bool:
-    """Whether a flat frame is much further from its neighbour than that is from the frame beyond: no fade does that."""
-    frames = range(len(streamed))
-    if neighbour not in frames:
+def _leaps(streamed: Fingerprints, blank: int, way: int, flat: set[int], usual: float) -> bool:
+    """Whether a flat frame is much further from its neighbour that way than that is from the next, as in no fade."""
+    neighbour, beyond = blank + way, blank + 2 * way
+    if not 0 <= neighbour < len(streamed):
         return False
-    pace = distance(streamed[neighbour], streamed[beyond]) if beyond in frames else 0.0
+    pace = 0.0
+    if 0 <= beyond < len(streamed) and beyond not in flat:
+        pace = distance(streamed[neighbour], streamed[beyond])
     return distance(streamed[blank], streamed[neighbour]) > max(_LEAP, _LEAP_STEPS * max(usual, pace))
 
 

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
+from math import sqrt
 from typing import Any, TypeAlias
 
 import cv2
@@ -131,17 +132,25 @@ class Fingerprints:
 
 def distance(a: Fingerprint, b: Fingerprint) -> float:
     """How far apart two fingerprints are, in levels: the root mean square over their numbers."""
-    return float(np.sqrt(np.mean(np.square(a - b))))
+    apart = a - b
+    return sqrt(float(apart @ apart) / SIZE)
 
 
-def _edges(length: int, plane_length: int) -> list[int]:
+@cache
+def _edges(length: int, plane_length: int) -> tuple[int, ...]:
     """Where the cells begin along one side of a plane, and its end: nine numbers.
 
     Cells begin at even pixels of the full frame, so that those of half-size chroma cover the same ground.
     A side below 16 pixels has cells of one or two pixels that overlap.
     """
     halving = 2 if plane_length < length else 1
-    return [2 * (i * (length // 2) // GRID) // halving for i in range(GRID)] + [plane_length]
+    return (*(2 * (i * (length // 2) // GRID) // halving for i in range(GRID)), plane_length)
+
+
+@cache
+def _sizes(length: int, plane_length: int) -> npt.NDArray[np.float64]:
+    """(8,): how many rows or columns of a plane each cell has; one at least."""
+    return np.maximum(np.diff(_edges(length, plane_length)), 1).astype(np.float64)
 
 
 def _sum_rows(image: npt.NDArray[Any], height: int) -> npt.NDArray[np.int32]:
@@ -167,10 +176,8 @@ def _sum_rows(image: npt.NDArray[Any], height: int) -> npt.NDArray[np.int32]:
 
 def _means(sums: npt.NDArray[np.int32], height: int, width: int, shape: Sequence[int]) -> _Means:
     """The means of the cells, (8, 8, C), from the sums of a plane of ``shape`` in a frame of height and width."""
-    down, across = _edges(height, shape[0]), _edges(width, shape[1])
-    totals = np.add.reduceat(sums.astype(np.float64), across[:-1], axis=1)
-    heights = np.maximum(np.diff(down), 1)[:, None, None]
-    return np.asarray(totals / (heights * np.maximum(np.diff(across), 1)[None, :, None]))
+    totals = np.add.reduceat(sums, _edges(width, shape[1])[:-1], axis=1, dtype=np.float64)
+    return np.asarray(totals / (_sizes(height, shape[0])[:, None, None] * _sizes(width, shape[1])[:, None]))
 
 
 def _level(frame: npt.NDArray[Any]) -> float:
@@ -180,8 +187,8 @@ def _level(frame: npt.NDArray[Any]) -> float:
 
 def _spread(frame: npt.NDArray[Any], sums: npt.NDArray[np.int32]) -> float:
     """The largest channel's standard deviation in levels, exact where it is small."""
-    heights = np.diff(_edges(frame.shape[0], frame.shape[0]))[:, None, None]
-    rough = float(cv2.meanStdDev(sums / np.maximum(heights, 1))[1].max()) * _level(frame)
+    heights = _sizes(frame.shape[0], frame.shape[0])[:, None, None]
+    rough = float(cv2.meanStdDev(sums / heights)[1].max()) * _level(frame)
     if rough >= _SURELY_SPREAD:
         return rough
     return float(cv2.meanStdDev(frame)[1].max()) * _level(frame)

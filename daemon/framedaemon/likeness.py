@@ -23,18 +23,18 @@ _REACH = 2
 # A frame is misplaced when another's fingerprint is nearer than half as far as its own, and its own further off than
 # so many times the file's usual error. Honest files stay below 3.3 and 1.6; docs/quality.md says how they were tried.
 _MISPLACED = 4.0
-_REVERSED = 3.0
+_REVERSED = 2.5
 # Levels; what a file without any error is taken to have, so that rounding is never judged.
 _LEAST_ERROR = 0.05
 # Beyond this no picture is like another, whatever the codec's quality.
 _UNLIKE = 16.0
 _EXPLAINED = 0.15
-_COLOUR_ERROR = 1.0
+_COLOUR_ERROR = 0.6
 
 
 def tolerance(width: int, height: int) -> float:
     """Levels that a fingerprint may be off where codecs are at their worst: the fewer pixels a cell has, the more."""
-    return 4.0 + 100.0 / sqrt(max(1.0, width * height / LUMA))
+    return 4.0 + 125.0 / sqrt(max(1.0, width * height / LUMA))
 
 
 class Likeness:
@@ -49,7 +49,7 @@ class Likeness:
         self._last: Fingerprint | None = None
         self._anchor: tuple[int, Fingerprint] | None = None
         self._frozen: list[int] = []
-        self._residuals = np.zeros(1 + len(_MISTAKES))
+        self._moments = np.zeros((7, 7))
 
     def see(self, decoded: Fingerprint) -> None:
         """Take the next decoded frame. Frames beyond the streamed ones are counted and not looked at."""
@@ -66,7 +66,8 @@ class Likeness:
             self._forward.append(distance(moved, streamed))
             self._backward.append(distance(moved, -streamed))
         self._follow(index, decoded, around[own])
-        self._residuals += _residuals(decoded, around[own])
+        colours = np.concatenate([_coarse(decoded), _coarse(around[own]), _ONES])
+        self._moments += colours @ colours.T
         self._last = decoded
 
     def wrong_content(self) -> list[str]:
@@ -92,15 +93,15 @@ class Likeness:
                 f"off, a codec's error is at most {limit:.1f}"
             )
         if not misplaced.any() and (swapped := self._swapped()):
-            problems.append(f"frames {swapped[0]} and {swapped[0] + 1} are swapped ({len(swapped)} such pairs)")
+            problems.append(f"frames {swapped[0]} and {swapped[0] + 1} are swapped ({_count(swapped)})")
         return problems
 
     def wrong_colours(self) -> list[str]:
         """The mistake in colours that explains what the frames differ by."""
-        count = min(self.seen, len(self._streamed))
-        if not count:
+        if not self._own:
             return []
-        as_it_is, *otherwise = self._residuals / count
+        as_it_is = _left(self._moments, np.eye(3), np.zeros(3))
+        otherwise = [_left(self._moments, turn, shift) for turn, shift in _MISTAKES.values()]
         best = int(np.argmin(otherwise))
         if as_it_is < _COLOUR_ERROR**2 or otherwise[best] > _EXPLAINED * as_it_is:
             return []
@@ -158,20 +159,27 @@ def name_frames(numbers: Iterable[int]) -> str:
     return f"frames {found[0]}..{found[-1]} ({len(found)} of them) are"
 
 
-def _thirds(fingerprint: Fingerprint) -> npt.NDArray[np.float64]:
+def _count(pairs: list[int]) -> str:
+    return "1 such pair" if len(pairs) == 1 else f"{len(pairs)} such pairs"
+
+
+def _coarse(fingerprint: Fingerprint) -> npt.NDArray[np.float64]:
     """(3, 16): Y', Cb and Cr of the coarse cells."""
     half = GRID // 2
-    luma = fingerprint[:LUMA].reshape(half, 2, half, 2).mean(axis=(1, 3)).ravel()
-    return np.stack([luma, *fingerprint[LUMA:].reshape(2, -1)]).astype(np.float64)
+    luma = fingerprint[:LUMA].reshape(half, 2, half, 2).sum(axis=(1, 3), dtype=np.float64).reshape(1, -1) / 4
+    return np.concatenate([luma, fingerprint[LUMA:].reshape(2, -1)])
 
 
-def _residuals(decoded: Fingerprint, streamed: Fingerprint) -> npt.NDArray[np.float64]:
-    """Mean squares of what is left of the difference: as it is, and with each of the known mistakes taken back."""
-    is_, should = _thirds(decoded), _thirds(streamed)
-    left = [is_ - should]
-    left += [turn @ is_ + shift[:, None] - should for turn, shift in _MISTAKES.values()]
-    return np.array([np.square(each).mean() for each in left])
+def _left(moments: npt.NDArray[np.float64], turn: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]) -> float:
+    """The mean square of ``turn`` @ decoded + ``shift`` - streamed.
 
+    moments: the sum of products of (decoded Y', Cb, Cr, streamed Y', Cb, Cr, 1) over all that was compared.
+    """
+    rows = np.hstack([turn, -np.eye(3), shift[:, None]])
+    return float(np.trace(rows @ moments @ rows.T) / (3 * moments[6, 6]))
+
+
+_ONES = np.ones((1, (GRID // 2) ** 2))
 
 # What takes each mistake back, on (Y', Cb, Cr): a matrix, and what is then added.
 _MISTAKES: dict[str, tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]] = {
