@@ -118,6 +118,8 @@ class AttemptRow:
 
 _JOBS = "SELECT jobs.*, drops.name AS name FROM jobs JOIN drops ON drops.id = jobs.drop_id"
 
+_STARTABLE = "state IN ('queued', 'waiting')"
+
 
 class Ledger:
     """Opened once by the service to write, or read-only by anyone."""
@@ -136,7 +138,11 @@ class Ledger:
             self._db.execute("PRAGMA foreign_keys = ON")
         self._db.execute("PRAGMA busy_timeout = 5000")
         self._db.row_factory = sqlite3.Row
-        self._migrate(read_only)
+        try:
+            self._migrate(read_only)
+        except BaseException:
+            self._db.close()
+            raise
         self.history = History(self._db)
 
     def close(self) -> None:
@@ -148,10 +154,11 @@ class Ledger:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # on a full disk SQLite may have rolled back by itself
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     def _migrate(self, read_only: bool) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
@@ -235,7 +242,7 @@ class Ledger:
         """The job to run next, none of ``busy``: by priority, then by age; not one that waits until later."""
         marks = ",".join("?" * len(busy))
         query = (
-            f"{_JOBS} WHERE jobs.ended IS NULL AND jobs.state IN ('queued', 'waiting') AND jobs.not_before <= ?"
+            f"{_JOBS} WHERE jobs.ended IS NULL AND jobs.{_STARTABLE} AND jobs.not_before <= ?"
             f" AND jobs.id NOT IN ({marks}) ORDER BY jobs.priority DESC, jobs.created, jobs.number LIMIT 1"
         )
         row = self._db.execute(query, (now, *busy)).fetchone()
@@ -251,13 +258,18 @@ class Ledger:
         return dict(self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
 
     def start(self, id: str, now: float) -> int:
-        """Record an attempt, before it starts; returns its number, from 1."""
+        """Record an attempt, before it starts; returns its number, from 1.
+
+        Raises ValueError for a job that is neither queued nor waiting.
+        """
         with self.transaction():
-            self._db.execute(
+            started = self._db.execute(
                 "UPDATE jobs SET state = 'running', attempts = attempts + 1, strikes = strikes + 1, started = ?,"
-                " reason = '' WHERE id = ?",
+                f" reason = '' WHERE id = ? AND {_STARTABLE}",
                 (now, id),
             )
+            if started.rowcount != 1:
+                raise ValueError(f"job {id} cannot be started: it is at work, ended or unknown")
             number: int = self._db.execute("SELECT attempts FROM jobs WHERE id = ?", (id,)).fetchone()[0]
             self._db.execute("INSERT INTO attempts (job_id, number, started) VALUES (?, ?, ?)", (id, number, now))
         return number
@@ -266,18 +278,24 @@ class Ledger:
         self._db.execute("UPDATE jobs SET plan = ? WHERE id = ?", (plan, id))
 
     def wait(self, id: str, reason: str, not_before: float) -> None:
-        """A job that was not started waits."""
+        """A job that was not started waits; one that was is left alone."""
         self._db.execute(
-            "UPDATE jobs SET state = 'waiting', reason = ?, not_before = ? WHERE id = ?", (reason, not_before, id)
+            f"UPDATE jobs SET state = 'waiting', reason = ?, not_before = ? WHERE id = ? AND {_STARTABLE}",
+            (_text(reason), not_before, id),
         )
 
     def publishing(self, id: str, output: str) -> None:
         """Record that a checked video is about to appear as ``output``. Comes before it does."""
-        self._db.execute("UPDATE jobs SET state = 'publishing', output = ? WHERE id = ?", (output, id))
+        self._db.execute(
+            "UPDATE jobs SET state = 'publishing', output = ? WHERE id = ? AND ended IS NULL", (output, id)
+        )
 
     def hold_publication(self, id: str, reason: str, not_before: float) -> None:
-        """A finished video could not be made visible yet."""
-        self._db.execute("UPDATE jobs SET reason = ?, not_before = ? WHERE id = ?", (reason, not_before, id))
+        """A finished video could not be made visible yet, or not even be given a name."""
+        self._db.execute(
+            "UPDATE jobs SET state = 'publishing', reason = ?, not_before = ? WHERE id = ? AND ended IS NULL",
+            (_text(reason), not_before, id),
+        )
 
     def again(self, id: str, outcome: Outcome, reason: str, now: float, not_before: float) -> None:
         """An attempt ended without a video, and there will be another, not before ``not_before``."""
@@ -285,10 +303,10 @@ class Ledger:
             self._end_attempt(id, outcome, reason, now)
             self._db.execute(
                 "UPDATE jobs SET state = ?, reason = ?, not_before = ?, strikes = strikes - ?, shrinks = shrinks + ?"
-                " WHERE id = ?",
+                " WHERE id = ? AND state = 'running'",
                 (
                     "queued" if outcome == "stopped" else "waiting",
-                    reason,
+                    _text(reason),
                     not_before,
                     int(outcome in ("disk", "memory", "stopped")),
                     int(outcome == "memory"),
@@ -297,11 +315,17 @@ class Ledger:
             )
 
     def finish(self, id: str, state: JobState, reason: str, now: float, outcome: Outcome | None = None) -> None:
-        """A job ended for good, and its last attempt with ``outcome``, or as the job did."""
+        """A job ended for good, and its last attempt with ``outcome``, or as the job did.
+
+        A job that had ended before stays as it was.
+        """
         assert state in ENDED
         with self.transaction():
             self._end_attempt(id, outcome or state, reason, now)
-            self._db.execute("UPDATE jobs SET state = ?, reason = ?, ended = ? WHERE id = ?", (state, reason, now, id))
+            self._db.execute(
+                "UPDATE jobs SET state = ?, reason = ?, ended = ? WHERE id = ? AND ended IS NULL",
+                (state, _text(reason), now, id),
+            )
 
     def attempts(self, id: str) -> list[AttemptRow]:
         """The tries at a job, in order of time."""
@@ -311,8 +335,13 @@ class Ledger:
     def _end_attempt(self, id: str, outcome: str, reason: str, now: float) -> None:
         self._db.execute(
             "UPDATE attempts SET ended = ?, outcome = ?, reason = ? WHERE job_id = ? AND ended IS NULL",
-            (now, outcome, reason, id),
+            (now, outcome, _text(reason), id),
         )
+
+
+def _text(reason: str) -> str:
+    """A reason as SQLite takes it: bytes of file names that were not UTF-8 are written as escapes."""
+    return reason.encode("utf-8", "backslashreplace").decode()
 
 
 def _drop(row: sqlite3.Row) -> DropRow:
