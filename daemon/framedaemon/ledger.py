@@ -118,8 +118,6 @@ class AttemptRow:
 
 _JOBS = "SELECT jobs.*, drops.name AS name FROM jobs JOIN drops ON drops.id = jobs.drop_id"
 
-_STARTABLE = "state IN ('queued', 'waiting')"
-
 
 class Ledger:
     """Opened once by the service to write, or read-only by anyone."""
@@ -242,7 +240,7 @@ class Ledger:
         """The job to run next, none of ``busy``: by priority, then by age; not one that waits until later."""
         marks = ",".join("?" * len(busy))
         query = (
-            f"{_JOBS} WHERE jobs.ended IS NULL AND jobs.{_STARTABLE} AND jobs.not_before <= ?"
+            f"{_JOBS} WHERE jobs.ended IS NULL AND jobs.state IN ('queued', 'waiting') AND jobs.not_before <= ?"
             f" AND jobs.id NOT IN ({marks}) ORDER BY jobs.priority DESC, jobs.created, jobs.number LIMIT 1"
         )
         row = self._db.execute(query, (now, *busy)).fetchone()
@@ -265,7 +263,7 @@ class Ledger:
         with self.transaction():
             started = self._db.execute(
                 "UPDATE jobs SET state = 'running', attempts = attempts + 1, strikes = strikes + 1, started = ?,"
-                f" reason = '' WHERE id = ? AND {_STARTABLE}",
+                " reason = '' WHERE id = ? AND state IN ('queued', 'waiting')",
                 (now, id),
             )
             if started.rowcount != 1:
@@ -280,7 +278,8 @@ class Ledger:
     def wait(self, id: str, reason: str, not_before: float) -> None:
         """A job that was not started waits; one that was is left alone."""
         self._db.execute(
-            f"UPDATE jobs SET state = 'waiting', reason = ?, not_before = ? WHERE id = ? AND {_STARTABLE}",
+            "UPDATE jobs SET state = 'waiting', reason = ?, not_before = ?"
+            " WHERE id = ? AND state IN ('queued', 'waiting')",
             (_text(reason), not_before, id),
         )
 
