@@ -10,6 +10,7 @@ publishing it is the service's business.
 from __future__ import annotations
 
 import errno
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ from framedaemon.plan import Plan, Step
 from framedaemon.plugins import Registry
 from framedaemon.quality import GateReport, inspect
 from framedaemon.sources import Footage
-from framedaemon.stages import AnyEncoder, AnyGenerator, AnyInterpolator, Delivery, Fill, Scratch
+from framedaemon.stages import Delivery, Encode, Fill, Generate, Scratch
 from framedaemon.weave import Tally, no_fill, weave
 from framedaemon.workspace import size_of
 
@@ -74,14 +75,18 @@ class Meter:
 def run(plan: Plan, folder: Path, registry: Registry, comment: str, report: Report) -> Made:
     """Make the plan's video in ``folder`` and hold it to the plan.
 
-    ``folder`` exists and is the job's own; stages find their checkpoints of earlier attempts there.
+    ``folder`` exists and is the job's own; stages find their checkpoints of earlier attempts there. A failure leaves
+    nothing else behind.
     Raises StageFailed, OutOfMemory or DiskFull: whatever a stage raised, as one of them.
     """
+    output = folder / f"video{plan.video.suffix}"
+    _discard(output)
     try:
-        return _run(plan, folder, registry, comment, report)
-    except Exception as error:
+        return _run(plan, output, registry, comment, report)
+    except BaseException as error:  # SystemExit too: a stage that says it ends its attempt, not the process
+        _discard(output)  # a full disk needs the room
         reason = sort_error(error)
-        if reason is error:
+        if reason is error or isinstance(error, KeyboardInterrupt):
             raise
         raise reason from error
 
@@ -91,10 +96,10 @@ def sort_error(error: BaseException) -> FramedaemonError:
     if isinstance(error, FramedaemonError):
         return error
     if isinstance(error, MemoryError) or _is_torch_memory(error):
-        return OutOfMemory(f"out of memory: {error}")
+        return OutOfMemory(f"out of memory: {error}".rstrip(": "))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"the disk is full: {error}")
-    return StageFailed(f"{type(error).__name__}: {error}")
+    return StageFailed(f"{type(error).__name__}: {error}".rstrip(": "))
 
 
 def _is_torch_memory(error: BaseException) -> bool:
@@ -103,27 +108,25 @@ def _is_torch_memory(error: BaseException) -> bool:
     return kind is not None and isinstance(error, kind)
 
 
-def _run(plan: Plan, folder: Path, registry: Registry, comment: str, report: Report) -> Made:
-    output = folder / f"video{plan.video.suffix}"
-    _discard(output)
+def _run(plan: Plan, output: Path, registry: Registry, comment: str, report: Report) -> Made:
+    folder = output.parent
     drawn_meter, taken_meter, woven_meter, shown_meter = Meter(), Meter(), Meter(), Meter()
     drawn_meter.watch = _reporter(report, plan.generate, plan.drawn.frames)
     shown_meter.watch = _reporter(report, plan.encode, plan.shown.frames)
     tally, fingerprints = Tally(), Fingerprints(plan.video.width, plan.video.height)
-    started = time.perf_counter()
+    filler = plan.interpolate.task.name if plan.interpolate is not None else "timeline"
+    seconds = dict.fromkeys((plan.generate.task.name, filler, plan.encode.task.name), 0.0)
 
     with ExitStack() as stack:
-        generator = cast(AnyGenerator, registry.stage("generate", plan.generate.task.name))
-        encoder = cast(AnyEncoder, registry.stage("encode", plan.encode.task.name))
-        generate = stack.enter_context(generator.load(plan.generate.placement, plan.generate.options))
-        fill = _load_fill(plan, registry, stack)
-        encode = stack.enter_context(encoder.load(plan.encode.placement, plan.encode.options))
+        generate: Generate = _load(plan.generate, registry, stack, seconds)
+        fill: Fill = no_fill if plan.interpolate is None else _load(plan.interpolate, registry, stack, seconds)
+        encode: Encode = _load(plan.encode, registry, stack, seconds)
 
+        started = time.perf_counter()
         frames = generate(plan.source, _scratch(folder, plan.generate, report))
         drawn = Clip(plan.drawn, _clearing(drawn_meter.through(frames), plan), plan.generate.task.name)
         ahead = stack.enter_context(HandOver(iter(drawn), "generate"))
         taken = Clip(plan.drawn, taken_meter.through(iter(ahead)), plan.generate.task.name)
-        filler = plan.interpolate.task.name if plan.interpolate is not None else "timeline"
         woven = weave(taken, plan.timeline, fill, filler, tally)
         ready = stack.enter_context(HandOver(woven_meter.through(iter(woven)), "interpolate"))
         seen = _fingerprinted(shown_meter.through(iter(ready)), fingerprints)
@@ -131,14 +134,12 @@ def _run(plan: Plan, folder: Path, registry: Registry, comment: str, report: Rep
         sound = plan.source.path if plan.video.sound and isinstance(plan.source, Footage) else None
         encode(shown, Delivery(output, comment, sound, _scratch(folder, plan.encode, report)))
         if shown_meter.frames != plan.shown.frames:
-            raise StageFailed(f"{encoder.name}: took {shown_meter.frames} of {plan.shown.frames} frames")
+            raise StageFailed(f"{plan.encode.task.name}: took {shown_meter.frames} of {plan.shown.frames} frames")
+        total = time.perf_counter() - started
 
-    total = time.perf_counter() - started
-    seconds = {
-        plan.generate.task.name: drawn_meter.seconds,
-        filler: max(0.0, woven_meter.seconds - taken_meter.seconds),
-        plan.encode.task.name: max(0.0, total - shown_meter.seconds),
-    }
+    seconds[plan.generate.task.name] += drawn_meter.seconds
+    seconds[filler] += max(0.0, woven_meter.seconds - taken_meter.seconds)
+    seconds[plan.encode.task.name] += max(0.0, total - shown_meter.seconds)
     started = time.perf_counter()
     gate = inspect(output, plan.video, fingerprints, plan.source, sources_at=tuple(plan.timeline.shown_sources()))
     seconds["quality gate"] = time.perf_counter() - started
@@ -147,11 +148,13 @@ def _run(plan: Plan, folder: Path, registry: Registry, comment: str, report: Rep
     return Made(output, gate, tally, {name: round(value, 3) for name, value in seconds.items()}, size_of(output))
 
 
-def _load_fill(plan: Plan, registry: Registry, stack: ExitStack) -> Fill:
-    if plan.interpolate is None:
-        return no_fill
-    stage = cast(AnyInterpolator, registry.stage("interpolate", plan.interpolate.task.name))
-    return stack.enter_context(stage.load(plan.interpolate.placement, plan.interpolate.options))
+def _load(step: Step, registry: Registry, stack: ExitStack, seconds: dict[str, float]) -> Any:
+    """What the step's stage does the work with; how long loading took counts as the stage's work."""
+    stage = registry.stage(step.task.kind, step.task.name)
+    started = time.perf_counter()
+    work = stack.enter_context(stage.load(step.placement, cast(Any, step.options)))
+    seconds[step.task.name] += time.perf_counter() - started
+    return work
 
 
 def _scratch(folder: Path, step: Step, report: Report) -> Scratch:
@@ -196,9 +199,8 @@ def _close(frames: Iterator[Frame]) -> None:
 
 
 def _discard(output: Path) -> None:
-    """Remove what an earlier attempt left half written."""
+    """Remove what an attempt left half written."""
     if output.is_dir():
-        for inner in output.iterdir():
-            inner.unlink()
-        output.rmdir()
-    output.unlink(missing_ok=True)
+        shutil.rmtree(output, ignore_errors=True)
+    else:
+        output.unlink(missing_ok=True)
