@@ -1,0 +1,148 @@
+"""How two neighbouring frames move into each other: dense flow both ways, and whether it is to be believed.
+
+    x0 ──▶ grey, half size ──┬─▶ DIS ─▶ forward  (x0 to x1) ─┐
+    x1 ──▶ grey, half size ──┴─▶ DIS ─▶ backward (x1 to x0) ─┴─▶ agreement ─▶ cut or not
+
+Flows are (h, w, 2) float32 in pixels of the reduced frame, (dx, dy), positive right and down: the picture at p in the
+one frame is at p + flow(p) in the other. Each pair is looked at by itself, so that pairs can be looked at in parallel
+and no mistake outlives its pair.
+
+Imports OpenCV: import it only where the stage is loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, TypeAlias, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from framedaemon import Frame
+
+Grey: TypeAlias = npt.NDArray[np.uint8]
+Field: TypeAlias = npt.NDArray[np.float32]
+"""(h, w, 2): a vector for each pixel."""
+Quality: TypeAlias = Literal["fast", "good", "best"]
+
+# Below this many pixels on the shorter side the flow is looked for at full size: 176x144 gains 0.2 dB by it.
+_SMALL = 200
+
+# DIS looks at patches of 8 pixels; a coarser finest level than this fits no patch into the frame (and makes OpenCV
+# choose levels of its own, which then stay with the object).
+_LEAST_FOR_LEVEL_1 = 64
+
+# Vectors are compared at about this many places.
+_SAMPLES = 4096
+# A vector and its return agree when they miss by less than this: so many pixels, and this share of their length.
+_MISS_PIXELS = 0.7
+_MISS_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How DIS looks for flow: levels halve the size, 0 is that of the reduced frame."""
+
+    finest_level: int
+    stride: int
+    descents: int
+    refinements: int
+
+
+EFFORTS: dict[Quality, Effort] = {
+    "fast": Effort(finest_level=2, stride=4, descents=16, refinements=5),
+    "good": Effort(finest_level=1, stride=3, descents=25, refinements=5),
+    "best": Effort(finest_level=0, stride=4, descents=12, refinements=2),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Motion:
+    """What moved where between two frames."""
+
+    forward: Field
+    """From x0 to x1, on x0's pixels."""
+    backward: Field
+    """From x1 to x0, on x1's pixels."""
+
+
+def scale_for(height: int, width: int) -> int:
+    """By how much frames are reduced before their flow is looked for: 1 or 2."""
+    return 1 if min(height, width) < _SMALL else 2
+
+
+def reduce(frame: Frame) -> Grey:
+    """The frame in grey, its sides divided by `scale_for`, rounded up.
+
+    frame: (H, W, 3) uint8 or uint16.  Returns (h, w) uint8.
+    """
+    height, width = frame.shape[:2]
+    scale = scale_for(height, width)
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    if scale == 2:
+        if height % 2 or width % 2:
+            grey = cv2.copyMakeBorder(grey, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        grey = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    if grey.dtype == np.uint16:
+        grey = cv2.convertScaleAbs(grey, alpha=1 / 257)
+    return cast(Grey, grey)
+
+
+def find_flow(grey0: Grey, grey1: Grey, effort: Effort) -> Field:
+    """Where each pixel of ``grey0`` went in ``grey1``.
+
+    Source: DIS (Kroeger et al. 2016), OpenCV's, with its variational refinement.
+    """
+    level = min(effort.finest_level, _coarsest_level(grey0.shape[0], grey0.shape[1]))
+    # A fresh one each time: it keeps buffers, is not to be shared by threads, and remembers levels across sizes.
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis.setFinestScale(level)
+    dis.setPatchStride(effort.stride)
+    dis.setGradientDescentIterations(effort.descents)
+    dis.setVariationalRefinementIterations(effort.refinements)
+    return cast(Field, dis.calc(grey0, grey1, None))
+
+
+def agreement(motion: Motion) -> float:
+    """The share of the frame, 0..1, whose vectors lead there and back again.
+
+    Both ways are asked, and the lower share counts.
+    """
+    return min(
+        _agreeing(motion.forward, motion.backward),
+        _agreeing(motion.backward, motion.forward),
+    )
+
+
+@lru_cache(maxsize=4)
+def grid(height: int, width: int) -> Field:
+    """Each pixel's own place: (height, width, 2) float32, read-only."""
+    places = np.empty((height, width, 2), np.float32)
+    places[..., 0] = np.arange(width, dtype=np.float32)
+    places[..., 1] = np.arange(height, dtype=np.float32)[:, None]
+    places.flags.writeable = False
+    return places
+
+
+def look_up(field: Field, places: Field) -> Field:
+    """``field`` at ``places``, between pixels by linear interpolation, beyond the border the border's."""
+    return cast(Field, cv2.remap(field, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _coarsest_level(height: int, width: int) -> int:
+    """The highest finest level that leaves DIS at least one coarser one."""
+    shorter = min(height, width)
+    return max(0, (shorter // _LEAST_FOR_LEVEL_1).bit_length())
+
+
+def _agreeing(there: Field, back: Field) -> float:
+    height, width = there.shape[:2]
+    step = max(1, round((height * width / _SAMPLES) ** 0.5))
+    vectors = np.ascontiguousarray(there[step // 2 :: step, step // 2 :: step])
+    places = np.ascontiguousarray(grid(height, width)[step // 2 :: step, step // 2 :: step])
+    returned = look_up(back, places + vectors)
+    miss = np.hypot(*np.moveaxis(vectors + returned, -1, 0))
+    length = np.hypot(*np.moveaxis(vectors, -1, 0))
+    return float((miss < _MISS_PIXELS + _MISS_SHARE * length).mean())
