@@ -16,6 +16,9 @@ from framedaemon.plan import Plan
 
 RECEIPT_VERSION = 1
 
+# What making a video again looks at.
+_REPLAYED = ("source", "recipe", "video", "versions")
+
 # Those whose version changes pixels.
 _PACKAGES = (
     "framedaemon", "numpy", "opencv-python-headless", "pillow", "av", "imageio-ffmpeg", "torch", "diffusers",
@@ -49,11 +52,13 @@ def comment(plan: Plan, sha256: str) -> str:
 
 def resolved(plan: Plan) -> dict[str, Any]:
     """The recipe with what ``auto`` chose, every option and the seed: replaying it needs no other layer."""
-    tables: dict[str, Any] = {"interpolate": {"use": "none"}}
+    timing: dict[str, Any] = {"fps": str(plan.timeline.target_fps), "loop": plan.timeline.loop}
+    if plan.interpolate is None and plan.timeline.target_fps == plan.drawn.fps:
+        timing = {"use": "none", "loop": plan.timeline.loop}
+    tables: dict[str, Any] = {"interpolate": timing}  # frames that are only left out need no stage: auto will do
     for step in plan.steps:
-        tables[step.task.kind] = {"use": step.task.name, **step.options.model_dump(mode="json", exclude_none=True)}
-    tables["interpolate"]["fps"] = str(plan.timeline.target_fps)
-    tables["interpolate"]["loop"] = plan.timeline.loop
+        said = {"use": step.task.name, **step.options.model_dump(mode="json", exclude_none=True)}
+        tables[step.task.kind] = said | tables.get(step.task.kind, {})
     return tables
 
 
@@ -92,15 +97,14 @@ def encode(facts: dict[str, Any]) -> bytes:
     return (json.dumps(facts, indent=2, ensure_ascii=True) + "\n").encode("ascii")
 
 
-def beside(video: Path) -> Path:
-    """Where a video's receipt stands: ``photo.json`` for ``photo.mp4`` and for a folder ``photo``."""
-    return video.parent / f"{video.name if video.is_dir() else video.stem}.json"
-
-
 def read_receipt(path: Path) -> dict[str, Any]:
     """The receipt at ``path``. Raises ValueError when it is none, or was written by a newer framedaemon."""
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(facts, dict) or facts.get("receipt") != RECEIPT_VERSION:
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        facts = None
+    complete = isinstance(facts, dict) and all(isinstance(facts.get(key), dict) for key in _REPLAYED)
+    if not complete or facts.get("receipt") != RECEIPT_VERSION:
         raise ValueError(f"{path} is not a receipt of this framedaemon")
     return facts
 

@@ -16,14 +16,18 @@ from framedaemon.errors import JobRejected, OutOfMemory
 from framedaemon.instance import Instance
 from framedaemon.layers import Layer, load_layers, read_request
 from framedaemon.memory import this_machine
+from framedaemon.naming import show
 from framedaemon.opening import Limits, open_source
 from framedaemon.pipeline import Made
 from framedaemon.plan import Plan, make_plan
 from framedaemon.plugins import Registry, load_plugins
 from framedaemon.recipe import Recipe
 from framedaemon.settings import Settings
-from framedaemon.sidecars import find_sidecar
-from framedaemon.workspace import COPYING, move, write_atomically
+from framedaemon.sidecars import SUFFIX, find_sidecar
+from framedaemon.workspace import move, write_atomically
+
+# Begins the name of the hidden folder that a video is made in. Not one that a starting daemon sweeps from output/.
+_RENDERING = ".framedaemon_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ def recipes_for(path: Path, instance: Instance, settings: Settings, *extra: Laye
 
     Raises JobRejected with every problem.
     """
+    if path.suffix.lower() == SUFFIX:
+        raise JobRejected(f"{show(path)}: is a recipe; name the picture that it belongs to")
     pair = find_sidecar(path.name, (other.name for other in path.parent.iterdir()))
     if pair.refusal is not None:
         raise JobRejected(pair.refusal)
@@ -77,20 +83,53 @@ def prepare(
 def render(prepared: Prepared, output: Path, report: pipeline.Report, overwrite: bool = False) -> Made:
     """Make the video as ``output``, its receipt beside it; nothing partial is ever visible.
 
-    Raises FileExistsError, StageFailed, OutOfMemory, DiskFull.
+    Raises JobRejected for an ``output`` that this video cannot be, StageFailed, OutOfMemory, DiskFull.
     """
-    if not overwrite and output.exists():
-        raise FileExistsError(f"{output} exists already; --overwrite replaces it")
-    folder = Path(tempfile.mkdtemp(prefix=COPYING, suffix=".part", dir=output.parent))
+    _check_output(prepared, output, overwrite)
+    folder = Path(tempfile.mkdtemp(prefix=_RENDERING, dir=output.parent))
     try:
         comment = receipt.comment(prepared.plan, prepared.sha256)
         made = pipeline.run(prepared.plan, folder, prepared.registry, comment, report)
         facts = receipt.describe(prepared.plan, made, name=prepared.name, sha256=prepared.sha256, job="", attempt=1)
         facts["video"]["file"] = output.name
-        if overwrite and output.exists():
-            shutil.rmtree(output) if output.is_dir() else output.unlink()
-        move(made.video, output)
-        write_atomically(receipt.beside(output), receipt.encode(facts))
+        if overwrite and output.is_dir():
+            output.rename(folder / "replaced")
+        if overwrite and output.is_file():
+            made.video.replace(output)
+        else:
+            move(made.video, output)
+        write_atomically(_receipt_of(prepared, output), receipt.encode(facts))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return made
+
+
+def _check_output(prepared: Prepared, output: Path, overwrite: bool) -> None:
+    """Raises JobRejected where ``output`` would be misnamed, or cost somebody a file."""
+    suffix, beside = prepared.plan.video.suffix, _receipt_of(prepared, output)
+    if output.suffix.lower() != suffix:
+        kind = f"a {suffix} file" if suffix else "a folder of pictures, whose name has no suffix"
+        raise JobRejected(f"{show(output)}: the video will be {kind}; name it so")
+    if not output.parent.is_dir():
+        raise JobRejected(f"{show(output.parent)}: is no folder")
+    for path in (output, beside):
+        if path.exists() and not overwrite:
+            raise JobRejected(f"{show(path)} exists already; --overwrite replaces it")
+        if path.exists() and path.samefile(prepared.path):
+            raise JobRejected(f"{show(path)} is what the video is to be made of: choose another name")
+    if beside.exists() and _video_of(beside) is None:
+        raise JobRejected(f"{show(beside)} is no receipt, and would be replaced by one: choose another name")
+    if output.is_dir() and (suffix or _video_of(beside) != output.name):
+        raise JobRejected(f"{show(output)} is a folder that no receipt beside it knows: choose another name")
+
+
+def _receipt_of(prepared: Prepared, output: Path) -> Path:
+    return output.with_name(f"{output.stem if prepared.plan.video.suffix else output.name}.json")
+
+
+def _video_of(path: Path) -> str | None:
+    """The name of the video that the receipt at ``path`` is of; None when it is no receipt."""
+    try:
+        return str(receipt.read_receipt(path)["video"].get("file"))
+    except (OSError, ValueError):
+        return None

@@ -33,9 +33,9 @@ def main() -> None:
     except SettingsError as error:
         print(f"framedaemon: {error}", file=sys.stderr)
         sys.exit(2)
-    except (FramedaemonError, FileExistsError) as error:
-        print(f"framedaemon: {error}", file=sys.stderr)
-        sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has heard enough
+        sys.exit(1)
+    except (FramedaemonError, OSError) as error:
+        print(f"framedaemon: {error}", file=sys.stderr)
         sys.exit(1)

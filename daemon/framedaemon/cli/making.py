@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -87,6 +88,7 @@ def explain(
     """
     from framedaemon import single
     from framedaemon.layers import Layer
+    from framedaemon.naming import show
 
     here, settings = open_instance(instance)
     layer = Layer("command line", _command_line(generate, frames, interpolate, fps, seed, set_ or []))
@@ -96,7 +98,7 @@ def explain(
         print_json([one.plan.summary().model_dump(mode="json") for one in prepared])
         return
     for number, one in enumerate(prepared, start=1):
-        title = f"{file.name}, video {number} of {len(prepared)}" if len(prepared) > 1 else file.name
+        title = show(file.name) + (f", video {number} of {len(prepared)}" if len(prepared) > 1 else "")
         _print_plan(title, one.plan.summary(), one.plan.need.admission + settings.disk.keep_free_bytes)
 
 
@@ -129,8 +131,7 @@ def _command_line(
     seed: int | None,
     set_: list[str],
 ) -> dict[str, Any]:
-    """The options as the highest layer of the recipe. Raises JobRejected for a --set that is none."""
-    from framedaemon.errors import JobRejected
+    """The options as the highest layer of the recipe. Raises BadParameter for a --set that is none."""
     from framedaemon.toml import TomlError, read_toml
 
     table: dict[str, Any] = {"generate": {}, "interpolate": {}, "encode": {}}
@@ -143,9 +144,9 @@ def _command_line(
         path, equals, value = word.partition("=")
         kind, _, key = path.strip().partition(".")
         if not equals or kind not in table or not key:
-            raise JobRejected(f"--set {word}: write it as encode.crf=16, with generate, interpolate or encode in front")
+            raise typer.BadParameter(f"{word}: write it as encode.crf=16, after generate, interpolate or encode")
         try:
-            table[kind][key] = read_toml(f"value = {value}".encode(), "--set")["value"]
+            table[kind][key] = read_toml(f"value = {value}".encode("utf-8", "replace"), "--set")["value"]
         except TomlError:
             table[kind][key] = value.strip()
     return table
@@ -153,16 +154,23 @@ def _command_line(
 
 def _render(prepared: Prepared, output: Path, overwrite: bool) -> Made:
     from framedaemon import single
+    from framedaemon.naming import show
     from framedaemon.settings import show_bytes
 
+    signal.signal(signal.SIGTERM, _interrupt)
     with _progress(prepared.plan.shown.frames) as report:
         made = single.render(prepared, output, report, overwrite)
     for note in prepared.plan.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {show(note)}", file=sys.stderr)
     clip = prepared.plan.shown.describe()
     took = show_seconds(sum(made.seconds.values()))
-    print(f"{output}: {clip}, {show_bytes(made.bytes)}, {took} of work")
+    print(f"{show(output)}: {clip}, {show_bytes(made.bytes)}, {took} of work")
     return made
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    """SIGTERM clears away what Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -200,6 +208,7 @@ def _plain_report(total: int) -> Report:
 
 
 def _print_plan(title: str, plan: PlanSummary, admission: int) -> None:
+    from framedaemon.naming import show
     from framedaemon.settings import show_bytes
 
     out = console()
@@ -208,7 +217,7 @@ def _print_plan(title: str, plan: PlanSummary, admission: int) -> None:
         placement = step.placement
         out.print(f"  {step.kind:<12}{step.stage}")
         options = {key: value for key, value in step.options.items() if value not in (None, "")}
-        out.print("              " + ", ".join(f"{key} = {value}" for key, value in options.items()))
+        out.print("              " + show(", ".join(f"{key} = {value}" for key, value in options.items())))
         where = f"{placement['device']}, {placement['threads']} threads: {placement['reason']}"
         out.print(f"              about {show_bytes(step.ram_bytes)} of memory, {show_seconds(step.seconds)}; {where}")
     out.print(f"  drawn       {plan.drawn}")
@@ -219,4 +228,4 @@ def _print_plan(title: str, plan: PlanSummary, admission: int) -> None:
     out.print(f"  time        about {show_seconds(plan.seconds)}")
     out.print(f"  seed        {plan.seed}")
     for note in plan.notes:
-        out.print(f"  note        {note}")
+        out.print(f"  note        {show(note)}")

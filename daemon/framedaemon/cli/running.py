@@ -26,15 +26,18 @@ def init(
 
     Example: framedaemon init ~/videos
     """
+    from shlex import quote
+
     from framedaemon.instance import Instance, create, default_config
+    from framedaemon.naming import show
 
     folder.mkdir(parents=True, exist_ok=True)
     instance = Instance(folder.resolve())
     create(instance)
     if not instance.config.exists():
         instance.config.write_text(default_config(), encoding="utf-8")
-    print(f"{instance.root} is ready: drop pictures into {instance.input} and start")
-    print(f"  framedaemon run --instance {instance.root}")
+    print(f"{show(instance.root)} is ready: drop pictures into {show(instance.input)} and start")
+    print(f"  framedaemon run --instance {show(quote(str(instance.root)))}")
 
 
 def run(
@@ -73,14 +76,14 @@ def demo(instance: InstanceOption = None) -> None:
     from framedaemon.instance import create
     from framedaemon.ledger import Ledger
     from framedaemon.loop import serve
-    from framedaemon.naming import free_path
+    from framedaemon.naming import free_path, show
     from framedaemon.workspace import write_atomically
 
     here, _ = open_instance(instance)
     create(here)
     photo = free_path(here.input, _DEMO_PHOTO)
     write_atomically(photo, (files("framedaemon") / "demo" / _DEMO_PHOTO).read_bytes())
-    print(f"dropped {photo}", file=sys.stderr)
+    print(f"dropped {show(photo)}", file=sys.stderr)
     serve(here, until_empty=True)
     ledger = Ledger(here.ledger, read_only=True)
     job = next(job for job in ledger.jobs() if job.name == photo.name)
@@ -88,7 +91,7 @@ def demo(instance: InstanceOption = None) -> None:
     if job.output is None or job.state != "done":
         print(f"no video: {job.reason}", file=sys.stderr)
         raise typer.Exit(1)
-    print(f"the video is {here.output / job.output}")
+    print(f"the video is {show(here.output / job.output)}")
 
 
 def check(instance: InstanceOption = None) -> None:
