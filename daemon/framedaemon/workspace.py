@@ -15,6 +15,7 @@ import filecmp
 import os
 import shutil
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,12 +91,16 @@ def move_aside(source: Path, target: Path) -> Path:
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a small file that is either not there or complete; one that is there is replaced."""
-    partial = path.parent / f"{COPYING}{os.getpid()}.part"
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    partial = _partial(path.parent)
+    try:
+        with partial.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
     flush_folder(path.parent)
 
 
@@ -143,10 +148,8 @@ def orphans(jobs: Path, known: Collection[str]) -> Iterable[Path]:
 def sweep_copies(folder: Path) -> None:
     """Remove copies below ``folder`` that a crash cut short; their originals are where they were."""
     for path in folder.rglob(f"{COPYING}*.part"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            _remove(path)
 
 
 def _rename(source: Path, target: Path) -> None:
@@ -163,20 +166,35 @@ def _rename(source: Path, target: Path) -> None:
 
 
 def _copy_over(source: Path, target: Path) -> None:
-    partial = target.parent / f"{COPYING}{target.name[:100]}.part"
+    """Copy, flush and rename; the original goes last, once its copy is safe under its own name."""
+    partial = _partial(target.parent)
     try:
         if source.is_dir():
             shutil.copytree(source, partial, copy_function=_copy_flushed)
+            for folder, _, _ in os.walk(partial):
+                flush_folder(Path(folder))
         else:
             _copy_flushed(source, partial)
         _rename(partial, target)
     except BaseException:
-        sweep_copies(target.parent) if partial.is_dir() else partial.unlink(missing_ok=True)
+        _remove(partial)
         raise
-    if source.is_dir():
-        shutil.rmtree(source)
+    flush_folder(target.parent)
+    _remove(source)
+
+
+def _partial(folder: Path) -> Path:
+    """A hidden name in ``folder`` for what is not complete yet. One process writes; what a crash left is removed."""
+    partial = folder / f"{COPYING}{os.getpid()}.part"
+    _remove(partial)
+    return partial
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
     else:
-        source.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _copy_flushed(source: str | Path, target: str | Path) -> None:
