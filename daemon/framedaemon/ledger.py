@@ -128,7 +128,7 @@ class Ledger:
         Raises sqlite3.OperationalError when it cannot be opened or was written by a newer framedaemon.
         """
         if read_only:
-            self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+            self._db = sqlite3.connect(_read_only_uri(path), uri=True, isolation_level=None)
         else:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -341,6 +341,16 @@ class Ledger:
 def _text(reason: str) -> str:
     """A reason as SQLite takes it: bytes of file names that were not UTF-8 are written as escapes."""
     return reason.encode("utf-8", "backslashreplace").decode()
+
+
+def _read_only_uri(path: Path) -> str:
+    """Opens the ledger so that nothing is written, not even beside it.
+
+    Without a log beside it nobody has it open; then a plain read-only connection would leave an empty log and its
+    index behind, owned by whoever looked, and fail in a folder that he may not write to.
+    """
+    alone = not path.with_name(f"{path.name}-wal").exists()
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
 
 
 def _drop(row: sqlite3.Row) -> DropRow:

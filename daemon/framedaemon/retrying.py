@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import os
+from pathlib import Path, PurePosixPath
 
 from framedaemon.instance import Instance
 from framedaemon.ledger import DropRow
-from framedaemon.naming import free_paths, show
+from framedaemon.naming import free_paths
 from framedaemon.workspace import move
 
 
-def put_back(instance: Instance, drop: DropRow) -> str:
-    """Move the drop's file, and its sidecar first, back to where it was dropped; returns a sentence about it.
+def put_back(instance: Instance, drop: DropRow) -> Path | None:
+    """Move the drop's file, and its sidecar first, back to where it was dropped; returns where it is.
 
-    Its .error.txt is removed. What is not in input/failed/ any more is left alone.
+    Its .error.txt is removed. None: it is not in input/failed/ any more, and nothing is touched.
     """
     rests = instance.input / drop.rests if drop.rests is not None else None
-    if rests is None or not rests.is_file() or not rests.is_relative_to(instance.failed):
-        return f"{show(drop.name)}: is not in {instance.failed} any more"
+    if rests is None or not os.path.lexists(rests) or not rests.is_relative_to(instance.failed):
+        return None
     name = PurePosixPath(drop.name)
     folder = instance.input / name.parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,4 +29,4 @@ def put_back(instance: Instance, drop: DropRow) -> str:
         move(sidecar, side_target)
     move(rests, target)
     rests.with_name(f"{rests.stem}.error.txt").unlink(missing_ok=True)
-    return f"{show(drop.name)}: back in {target.parent}"
+    return target

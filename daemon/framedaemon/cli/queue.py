@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from framedaemon.ledger import JobRow, JobState, Ledger
 
 _SHOWN_JOBS = 20
+_ENDED: tuple[JobState, ...] = ("done", "failed", "quarantined", "cancelled")
 _IDS = "Ids as `framedaemon jobs` lists them."
 
 
@@ -55,9 +58,9 @@ def jobs(
     Example: framedaemon jobs --state failed
     """
     here, _ = open_instance(instance)
-    ledger = _ledger(here)
     wanted = [_known_state(state)] if state is not None else []
-    rows = [_job_facts(job) for job in ledger.jobs(*wanted, limit=limit)] if ledger else []
+    with _ledger(here) as ledger:
+        rows = [_job_facts(job) for job in ledger.jobs(*wanted, limit=limit)] if ledger else []
     if json:
         print_json(rows)
         return
@@ -76,20 +79,28 @@ def retry(
 
     Example: framedaemon retry --all
     """
+    from framedaemon.naming import show
     from framedaemon.retrying import put_back
 
+    if bool(job) == every:
+        raise typer.BadParameter("name jobs, or give --all")
     here, _ = open_instance(instance)
-    ledger = _ledger(here)
-    failed = [row for row in ledger.jobs() if row.state in ("failed", "quarantined", "cancelled")] if ledger else []
-    wanted = failed if every else [row for row in failed if row.id in (job or [])]
+    with _ledger(here) as ledger:
+        failed = ledger.jobs("failed", "quarantined", "cancelled") if ledger else []
+        wanted = failed if every else [row for row in failed if row.id in (job or [])]
+        drops = [ledger.drop(id) for id in dict.fromkeys(row.drop_id for row in wanted)] if ledger else []
     missing = set(job or []) - {row.id for row in wanted}
     for id in sorted(missing):
         print(f"{id}: no job with this id has failed", file=sys.stderr)
-    drops = dict.fromkeys(row.drop_id for row in wanted)
-    moved = [put_back(here, ledger.drop(drop)) for drop in drops] if ledger else []
-    for line in moved:
-        print(line)
-    raise typer.Exit(1 if missing or not moved else 0)
+    gone = 0
+    for drop in drops:
+        back = put_back(here, drop)
+        if back is not None:
+            print(f"{show(drop.name)}: back in {show(back.parent)}")
+        elif not every:
+            gone += 1
+            print(f"{show(drop.name)}: is not in {show(here.failed)} any more", file=sys.stderr)
+    raise typer.Exit(1 if missing or gone else 0)
 
 
 def cancel(
@@ -103,10 +114,10 @@ def cancel(
     from framedaemon.requests import ask_to_cancel
 
     here, _ = open_instance(instance)
-    ledger = _ledger(here)
     unknown = 0
-    for id in job:
-        row = ledger.job(id) if ledger is not None else None
+    with _ledger(here) as ledger:
+        rows = {id: ledger.job(id) if ledger else None for id in job}
+    for id, row in rows.items():
         if row is None or row.ended is not None:
             print(f"{id}: {'no such job' if row is None else f'ended already: {row.state}'}", file=sys.stderr)
             unknown += 1
@@ -145,18 +156,25 @@ def _known_state(word: str) -> JobState:
     raise typer.BadParameter(f"{word} is none of {', '.join(get_args(JobState))}", param_hint="--state")
 
 
-def _ledger(instance: Instance) -> Ledger | None:
+@contextmanager
+def _ledger(instance: Instance) -> Iterator[Ledger | None]:
     """The ledger to read, or None when no daemon has ever run here."""
     from framedaemon.ledger import Ledger
 
-    return Ledger(instance.ledger, read_only=True) if instance.ledger.exists() else None
+    if not instance.ledger.exists():
+        yield None
+        return
+    ledger = Ledger(instance.ledger, read_only=True)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
 
 
 def _facts(instance: Instance) -> dict[str, Any]:
     from framedaemon.requests import daemon_pid
     from framedaemon.status import read_status
 
-    ledger = _ledger(instance)
     said = read_status(instance.status)
     now, progress = time.time(), said.progress if said is not None else None
     current = None
@@ -170,20 +188,19 @@ def _facts(instance: Instance) -> dict[str, Any]:
             "step": progress.step,
             "stages": {stage: {"done": done, "total": total} for stage, (done, total) in progress.stages.items()},
         }
-    ended = ledger.jobs("done", "failed", "quarantined", "cancelled", limit=_SHOWN_JOBS // 2) if ledger else []
-    waiting = ledger.jobs("queued", "waiting", "publishing", limit=_SHOWN_JOBS // 2) if ledger else []
-    facts = {
+    with _ledger(instance) as ledger:
+        ended = ledger.jobs(*_ENDED, limit=_SHOWN_JOBS // 2) if ledger else []
+        waiting = ledger.jobs("queued", "waiting", "publishing", limit=_SHOWN_JOBS // 2) if ledger else []
+        counts = ledger.count() if ledger else {}
+    return {
         "daemon": daemon_pid(instance),
         "draining": said.draining if said is not None else False,
         "problems": list(said.problems) if said is not None else [],
         "current": current,
-        "counts": ledger.count() if ledger else {},
+        "counts": counts,
         "waiting": [_job_facts(job) for job in waiting],
         "ended": [_job_facts(job) for job in ended],
     }
-    if ledger:
-        ledger.close()
-    return facts
 
 
 def _job_facts(job: JobRow) -> dict[str, Any]:
