@@ -87,6 +87,7 @@ class _Loop:
         self._watch = Watch(instance.input, self._wake, settings.inbox.watch)
         self._ballast = Ballast(instance.tmp / "ballast", settings.disk.ballast_bytes)
         self._keep_free_bytes = settings.disk.keep_free_bytes
+        self._said_note = ""
         self._received: list[int] = []
         self._stops = 0
 
@@ -94,6 +95,7 @@ class _Loop:
         """Tick until the service is drained, stopped or, with ``until_empty``, has nothing left to do."""
         with self._signals():
             self._watch.start()
+            self._say_note()
             try:
                 while True:
                     due = self._tick()
@@ -101,7 +103,7 @@ class _Loop:
                         break
                     self._sleep(due)
                     self._obey()
-                    self._watch.check()
+                    self._look_after_watch()
             finally:
                 self._watch.stop()
                 self._service.stop()
@@ -118,6 +120,17 @@ class _Loop:
             return now + _LEDGER_RETRY_SECONDS
         self._ballast.load(self._keep_free_bytes)
         return due
+
+    def _look_after_watch(self) -> None:
+        if self._watch.check():
+            self._service.woken = True
+        self._say_note()
+
+    def _say_note(self) -> None:
+        """Why no events come, once each time that it changes."""
+        if self._watch.note != self._said_note:
+            self._said_note = self._watch.note
+            get_log().warning("watch_changed", note=self._watch.note or "events come")
 
     def _ended(self, until_empty: bool) -> bool:
         if self._stops > 1 or (self._service.draining and not self._service.busy):

@@ -147,6 +147,7 @@ class Service:
         started = time.monotonic()
         self.woken = False
         self._scan = scan = self._inbox.scan(now)
+        self._scan_allowed = now + _SCAN_SHARE * (time.monotonic() - started)
         for drop, rejected in self._intake.claim(scan.arrivals, wall):
             self._welcome(drop, rejected, wall)
         for orphan in scan.orphans:
@@ -157,7 +158,6 @@ class Service:
         for problem in scan.problems:
             if problem not in before:
                 self._log.warning("input_unreadable", problem=problem)
-        self._scan_allowed = now + _SCAN_SHARE * (time.monotonic() - started)
         self._scan_due = now + self._settings.inbox.rescan_seconds
         if scan.next_due is not None:
             self._scan_due = min(self._scan_due, scan.next_due)

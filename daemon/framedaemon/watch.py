@@ -63,6 +63,7 @@ class Watch:
             return
         real = os.path.realpath(self._root)  # links are not followed by watchdog, not even the root's own
         handler = _Handler(real, self._wake)
+        _hear_at_once()
         try:
             observer = Observer()
             observer.schedule(handler, real, recursive=True, event_filter=_EVENTS)
@@ -101,6 +102,22 @@ class Watch:
         if self._mode == "auto" and kind in _REMOTE:
             return f"{show(self._root)}: is on {kind}, which sends no events; rescans alone find what comes"
         return ""
+
+
+def _hear_at_once() -> None:
+    """Keep watchdog from holding back all that follows a file that was moved out.
+
+    It waits half a second for the second half of each move, whoever made it, and every claim is one. Moves need not
+    be paired here: both halves wake. Goes when watchdog takes that delay as an argument.
+    """
+    try:
+        from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper as Grouper
+    except ImportError:  # watchdog 6 calls it so; other systems have neither
+        try:
+            from watchdog.observers.inotify_buffer import InotifyBuffer as Grouper
+        except ImportError:
+            return
+    Grouper.delay = 0.0
 
 
 class _Handler(FileSystemEventHandler):

@@ -228,3 +228,18 @@ def test_the_mount_that_holds_a_path_is_found(path: str, kind: str) -> None:
 
 def test_the_file_system_of_a_real_path_is_known() -> None:
     assert filesystem_of(Path("/proc/self")) == "proc"
+
+
+def test_what_comes_right_after_a_file_was_taken_out_is_heard_at_once(root: Path, tmp_path: Path, bell: Bell) -> None:
+    """watchdog holds every event behind a move back for half a second, to pair it; each claim is such a move."""
+    (root / "taken.png").write_bytes(b"x")
+    watch = Watch(root, bell.ring, "events")
+    watch.start()
+    try:
+        (root / "taken.png").rename(tmp_path / "elsewhere.png")
+        (root / "next.png").write_bytes(b"x")
+        heard = bell.rang(0.4)
+    finally:
+        watch.stop()
+
+    assert heard
