@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from framedaemon.errors import JobRejected
 from framedaemon.inbox import Inbox
 from framedaemon.instance import Instance
-from framedaemon.layers import Layer, load_layers, read_request
+from framedaemon.layers import load_layers, read_request
 from framedaemon.plan import check_recipe
 from framedaemon.plugins import load_plugins
 from framedaemon.settings import Settings
+from framedaemon.sidecars import FOLDER_DEFAULTS
 
 
 def problems_of(instance: Instance, settings: Settings) -> list[str]:
@@ -27,16 +29,26 @@ def problems_of(instance: Instance, settings: Settings) -> list[str]:
     ]
     registry = load_plugins(instance.plugins, settings.plugins.disabled)
     problems += [f"plugin {plugin.name} ({plugin.origin}): {plugin.reason}" for plugin in registry.broken()]
-    defaults = Layer("config.toml", settings.defaults.table())
-    scan = Inbox(instance.input, settings.inbox.model_copy(update={"settle_seconds": 0.0})).scan(0.0)
-    problems += scan.problems
-    pictures = [(arrival.name, arrival.sidecar) for arrival in scan.arrivals if arrival.refusal is None]
-    problems += [f"input/{arrival.name}: {arrival.refusal}" for arrival in scan.arrivals if arrival.refusal is not None]
-    for name, sidecar in [("", None), *pictures]:
+    defaults = settings.defaults.layer()
+    asked: list[tuple[str, Path | None]] = [("", None)]
+    if instance.input.is_dir():
+        scan = Inbox(instance.input, settings.inbox.model_copy(update={"settle_seconds": 0.0})).scan(0.0)
+        problems += scan.problems
+        problems += [f"input/{arrival.name}: {arrival.refusal}" for arrival in scan.arrivals if arrival.refusal]
+        asked = [*_folders(instance), *((a.name, a.sidecar) for a in scan.arrivals if not a.refusal)]
+        asked += [(orphan.name, orphan.path) for orphan in scan.orphans]
+    for name, sidecar in asked:
         try:
-            layers = load_layers(instance.input, name, sidecar) if name else ()
+            layers = load_layers(instance.input, name, sidecar)
             for recipe in read_request([defaults, *layers]).recipes:
                 problems += check_recipe(recipe, registry)
         except JobRejected as error:
             problems += error.problems
     return list(dict.fromkeys(problems))
+
+
+def _folders(instance: Instance) -> list[tuple[str, Path | None]]:
+    """A name in input/ and in each folder below it that has defaults, whether or not a picture lies there."""
+    folders = {path.parent.relative_to(instance.input) for path in instance.input.rglob(FOLDER_DEFAULTS)}
+    ours = {instance.done.name, instance.failed.name}
+    return [("", None), *((str(folder / "any"), None) for folder in sorted(folders) if not ours & {*folder.parts[:1]})]

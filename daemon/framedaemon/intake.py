@@ -18,9 +18,9 @@ from pathlib import Path, PurePosixPath
 from framedaemon.errors import JobRejected
 from framedaemon.inbox import Arrival
 from framedaemon.instance import Instance
-from framedaemon.layers import Layer, load_layers, read_request
+from framedaemon.layers import load_layers, read_request
 from framedaemon.ledger import DropRow, Ledger
-from framedaemon.naming import numbered, output_path
+from framedaemon.naming import numbered, output_path, show
 from framedaemon.recipe import Recipe, Request
 from framedaemon.settings import Settings
 from framedaemon.workspace import Workspace, flush_filesystem, move
@@ -42,13 +42,22 @@ class Intake:
         self._settings = settings
         self._ledger = ledger
         self._listed: dict[Path, set[str]] = {}
+        self._blocked: dict[Path, str] = {}
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The folders that the last claim could not take files out of, and why."""
+        return tuple(f"{show(folder)}: files cannot be taken out of it: {why}" for folder, why in self._blocked.items())
 
     def claim(self, arrivals: Sequence[Arrival], now: float) -> list[tuple[DropRow, JobRejected | None]]:
         """Take the arrivals that are still as they were scanned; returns each drop, and why it is refused if it is."""
         self._listed.clear()
+        self._blocked.clear()
         taken = []
         for start in range(0, len(arrivals), BATCH):
-            batch = [(new_drop_id(now), a) for a in arrivals[start : start + BATCH] if a.unchanged()]
+            batch = [(new_drop_id(now), a) for a in arrivals[start : start + BATCH] if self._takable(a)]
+            if not batch:
+                continue
             self._ledger.claiming(
                 [(id, a.name, a.sidecar.name if a.sidecar is not None else None) for id, a in batch], now
             )
@@ -90,11 +99,14 @@ class Intake:
         """The drop's folder below tmp/jobs/."""
         return Workspace(self._instance.jobs / drop_id)
 
+    def _takable(self, arrival: Arrival) -> bool:
+        return arrival.path.parent not in self._blocked and arrival.unchanged()
+
     def _move_in(self, id: str, arrival: Arrival) -> bool:
-        """Move the arrival's files; False when its picture vanished meanwhile."""
+        """Move the arrival's files; False when its picture vanished meanwhile, or its folder does not let go of it."""
         source = self.workspace(id).source
-        source.mkdir(parents=True, exist_ok=True)
         try:
+            source.mkdir(parents=True, exist_ok=True)
             if arrival.sidecar is not None:
                 _take(arrival.sidecar, source / arrival.sidecar.name, copy=arrival.shared)
             _take(arrival.path, source / arrival.path.name, copy=False)
@@ -102,6 +114,11 @@ class Intake:
             with self._ledger.transaction():
                 self._ledger.set_drop(id, "vanished")
             self._give_back_sidecar(id, arrival)
+            return False
+        except OSError as error:
+            self._blocked[arrival.path.parent] = error.strerror or str(error)
+            self._give_back_sidecar(id, arrival)
+            self._ledger.forget_drop(id)
             return False
         return True
 
@@ -127,7 +144,7 @@ class Intake:
             if refusal is not None:
                 raise JobRejected(refusal)
             sidecar = self.workspace(drop.id).source / drop.sidecar if drop.sidecar is not None else None
-            defaults = Layer("config.toml", self._settings.defaults.table())
+            defaults = self._settings.defaults.layer()
             return read_request([defaults, *load_layers(self._instance.input, drop.name, sidecar)]), None
         except JobRejected as error:
             return Request((Recipe(),)), error

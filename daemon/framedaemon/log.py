@@ -108,6 +108,6 @@ def _renderer(stream: TextIO) -> structlog.typing.Processor:
 def _printable(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """The event, when, how grave and what first; every text on one line but a traceback, which keeps its lines."""
     ordered = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
-    for key, value in (ordered | event).items():
+    for key, value in {**ordered, **event}.items():
         ordered[key] = show(value) if isinstance(value, str) and key != "exception" else value
     return ordered

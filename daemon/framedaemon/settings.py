@@ -149,10 +149,6 @@ class DefaultSettings(Section):
         table: Table = {"generate": self.generate, "interpolate": self.interpolate, "encode": self.encode}
         return Layer("config.toml", table, prefix="defaults.")
 
-    def table(self) -> Table:
-        """The three as one table."""
-        return self.layer().table
-
 
 class Settings(Section):
     """All that config.toml says."""

@@ -58,7 +58,7 @@ def recipes_for(path: Path, instance: Instance, settings: Settings, *extra: Laye
     layers = load_layers(root, str(path.relative_to(root)), sidecar)
     if not inside:
         layers = tuple(layer for layer in layers if layer.sidecar)
-    return read_request([Layer("config.toml", settings.defaults.table()), *layers, *extra]).recipes
+    return read_request([settings.defaults.layer(), *layers, *extra]).recipes
 
 
 def prepare(

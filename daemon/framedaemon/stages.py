@@ -65,8 +65,8 @@ class InterpolatorOptions(Options):
 class EncoderOptions(Options):
     """What every encoder understands."""
 
-    codec: str = "h264"
-    """h264, hevc, av1, vp9, prores, …: which are there, the encoder says."""
+    codec: str = "auto"
+    """h264, hevc, av1, vp9, prores, …: which are there, the encoder says; auto: the container's usual one."""
     crf: int | None = None
     """Constant rate factor: lower is better and larger. Its range and default are the codec's."""
     container: str = "mp4"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -110,14 +111,10 @@ def _hear_at_once() -> None:
     It waits half a second for the second half of each move, whoever made it, and every claim is one. Moves need not
     be paired here: both halves wake. Goes when watchdog takes that delay as an argument.
     """
-    try:
-        from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper as Grouper
-    except ImportError:  # watchdog 6 calls it so; other systems have neither
-        try:
-            from watchdog.observers.inotify_buffer import InotifyBuffer as Grouper
-        except ImportError:
-            return
-    Grouper.delay = 0.0
+    with suppress(ImportError):  # systems without inotify have no such thing
+        from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
+
+        InotifyMoveEventGrouper.delay = 0.0
 
 
 class _Handler(FileSystemEventHandler):

@@ -100,7 +100,7 @@ def test_crf_does_not_outlive_its_codec() -> None:
     assert recipe.encode.options == {"codec": "av1"}
 
 
-@pytest.mark.parametrize("higher", ["encode.codec = 'h264'", "[encode]\ncodec = 'av1'\ncrf = 18"])
+@pytest.mark.parametrize("higher", ["encode.codec = 'auto'", "[encode]\ncodec = 'av1'\ncrf = 18"])
 def test_crf_stays_with_its_codec(higher: str) -> None:
     assert _recipe("encode.crf = 18", higher).encode.options["crf"] == 18
 
