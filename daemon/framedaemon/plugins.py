@@ -15,12 +15,12 @@ import re
 import stat
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, get_args
 
 import pluggy
 
@@ -28,6 +28,7 @@ from framedaemon.errors import JobRejected, OutOfMemory, PluginBroken
 from framedaemon.events import Event
 from framedaemon.hooks import PROJECT, Hooks
 from framedaemon.memory import DefaultMemoryPolicy
+from framedaemon.sources import SourceKind
 from framedaemon.stages import (
     AnyStage,
     EncoderOptions,
@@ -55,7 +56,7 @@ _NEEDS_OF: dict[StageKind, tuple[str, ...]] = {
     "encode": ("name", "summary", "options", "preference", "unready", "promise", "estimate", "load"),
 }
 
-_S = TypeVar("_S")
+_SOURCES: frozenset[str] = frozenset(get_args(SourceKind))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Registry:
             answer = self.manager.hook.memory_policy(**asked)
         except OutOfMemory:
             raise
-        except Exception:  # noqa: BLE001  (a stranger's policy may raise anything)
+        except (Exception, SystemExit):  # noqa: BLE001  (a stranger's policy may raise anything)
             reason = traceback.format_exc(limit=-1).strip().splitlines()[-1]
             default = DefaultMemoryPolicy().memory_policy(**asked)
             return replace(default, reason=f"{default.reason} (a memory policy broke: {reason})")
@@ -138,6 +139,8 @@ class Registry:
 
     def add(self, name: str, origin: str, plugin: object) -> None:
         """Register a loaded plugin. Raises PluginBroken; nothing of the plugin stays then."""
+        if self.manager.has_plugin(name):
+            raise PluginBroken(f"there is a plugin {name} already")
         try:
             self.manager.register(plugin, name)
             self.manager.check_pending()
@@ -154,22 +157,35 @@ class Registry:
         hook = getattr(self.manager.hook, _HOOK_OF[kind])
         mine = [impl for impl in hook.get_hookimpls() if impl.plugin_name == name]
         stages = [stage for impl in mine for stage in impl.function()]
+        taken = set(self._stages[kind])
         for stage in stages:
-            self._check_stage(kind, stage)
+            fault = _fault(kind, stage, taken)
+            if fault is not None:
+                raise PluginBroken(f"{_HOOK_OF[kind]}(): {fault}")
+            taken.add(stage.name)
         return stages
 
-    def _check_stage(self, kind: StageKind, stage: Any) -> None:
-        missing = [need for need in _NEEDS_OF[kind] if not hasattr(stage, need)]
-        if missing:
-            raise PluginBroken(f"{_HOOK_OF[kind]}(): {type(stage).__name__} lacks {', '.join(missing)}")
-        if not re.fullmatch(r"[a-z][a-z0-9_-]*", str(stage.name)):
-            raise PluginBroken(f"{_HOOK_OF[kind]}(): {stage.name!r} is no stage name: lower case, one word")
-        if stage.name in ("auto", "none"):
-            raise PluginBroken(f"{_HOOK_OF[kind]}(): {stage.name!r} means something else in a recipe")
-        if stage.name in self._stages[kind]:
-            raise PluginBroken(f"{_HOOK_OF[kind]}(): there is a {stage.name!r} already")
-        if not (isinstance(stage.options, type) and issubclass(stage.options, _OPTIONS_OF[kind])):
-            raise PluginBroken(f"{stage.name}: options must be a class below {_OPTIONS_OF[kind].__name__}")
+
+def _fault(kind: StageKind, stage: Any, taken: Collection[str]) -> str | None:
+    """What is wrong with a stage that would else break every job that looks at it; None when nothing is."""
+    if isinstance(stage, type):
+        return f"{stage.__name__} is a class, not a stage: return {stage.__name__}()"
+    missing = [need for need in _NEEDS_OF[kind] if not hasattr(stage, need)]
+    if missing:
+        return f"{type(stage).__name__} lacks {', '.join(missing)}"
+    if not isinstance(stage.name, str) or not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", stage.name):
+        return f"{stage.name!r} is no stage name: lower case, one word"
+    if stage.name in ("auto", "none"):
+        return f"{stage.name!r} means something else in a recipe"
+    if stage.name in taken:
+        return f"there is a {stage.name!r} already"
+    if not (isinstance(stage.options, type) and issubclass(stage.options, _OPTIONS_OF[kind])):
+        return f"{stage.name}: options must be a class below {_OPTIONS_OF[kind].__name__}"
+    if not isinstance(stage.preference, int):
+        return f"{stage.name}: preference must be a whole number, not {stage.preference!r}"
+    if kind == "generate" and not (isinstance(stage.accepts, Set) and stage.accepts <= _SOURCES):
+        return f"{stage.name}: accepts must be a set of {' and '.join(sorted(_SOURCES))}, not {stage.accepts!r}"
+    return None
 
 
 def load_plugins(folder: Path | None, disabled: Sequence[str] = ()) -> Registry:
