@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from framedaemon.errors import StageFailed
 from framedaemon.instance import Instance
 from framedaemon.ledger import AttemptRow, DropRow, JobRow, Ledger
 from framedaemon.naming import free_paths, show
@@ -32,7 +33,8 @@ class Closing:
     def publish(self, job: JobRow, now: float) -> Path:
         """Make the job's finished video and receipt visible and the job done; returns where the video is.
 
-        Raises OSError (a full disk, a vanished output/); call it again then, as after a crash.
+        Raises OSError (a full disk, a vanished output/): call it again then, as after a crash; StageFailed when the
+        video is nowhere, so that it has to be made again.
         """
         folder = Workspace(self._instance.jobs / job.drop_id).job(job.number)
         made = next((path for path in folder.glob("video*")), None)
@@ -42,13 +44,16 @@ class Closing:
         elif made is not None:
             target = self._move_out(job, made)
         if target is None:
-            raise FileNotFoundError(f"{folder} holds no video")
+            raise StageFailed(f"the finished video is not in {show(folder)} any more")
         self._write_receipt(folder / "receipt.json", target)
         self._ledger.finish(job.id, "done", "", now)
         return target
 
     def close_drop(self, drop: DropRow) -> None:
-        """Put the picture of a drop whose jobs have all ended where it belongs, with the reasons if any failed."""
+        """Put the picture of a drop whose jobs have all ended where it belongs, with the reasons if any failed.
+
+        Raises OSError; call it again then, as after a crash.
+        """
         jobs = self._ledger.jobs_of(drop.id)
         failed = [job for job in jobs if job.state != "done"]
         workspace = Workspace(self._instance.jobs / drop.id)
@@ -91,9 +96,13 @@ class Closing:
         aside, side_aside, error_aside = free_paths(target, stem, (suffix, side, ".error.txt"))
         if reason is not None:
             write_atomically(error_aside, reason.encode("utf-8", "backslashreplace"))
-        if sidecar is not None and os.path.lexists(sidecar):
-            move_aside(sidecar, side_aside)
-        return move_aside(picture, aside) if os.path.lexists(picture) else aside
+        try:
+            if sidecar is not None and os.path.lexists(sidecar):
+                move_aside(sidecar, side_aside)
+            return move_aside(picture, aside) if os.path.lexists(picture) else aside
+        except OSError:
+            error_aside.unlink(missing_ok=True)  # it comes again with the next try
+            raise
 
     def _explain(self, drop: DropRow, failed: Sequence[JobRow]) -> str:
         """The .error.txt: what was wrong, what to do, and what was tried."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from framedaemon import disk
 from framedaemon.closing import Closing
 from framedaemon.disk import Need
+from framedaemon.errors import StageFailed
 from framedaemon.events import DiskWaited, Event, JobFailed, JobPublished, JobRetried, JobStarted, JobWaiting
 from framedaemon.executor import Executor, Report
 from framedaemon.instance import Instance
@@ -58,6 +59,7 @@ class Dispatch:
         self._tell = tell
         self._at_work: AtWork | None = None
         self._said_waiting: set[str] = set()
+        self._unclosed: dict[str, None] = {}
         self._log = get_log()
 
     @property
@@ -81,7 +83,7 @@ class Dispatch:
         self._executor.order(self._order(job, number), now)
 
     def hear(self, report: Report, now: float, wall: float) -> None:
-        """Act on what the executor said."""
+        """Act on what the executor said. Where the ledger cannot be written and this raises, say it again."""
         if isinstance(report, Ready):
             self._log.info("worker_ready", pid=report.pid, device=report.device)
             for plugin, reason in report.broken.items():
@@ -141,6 +143,9 @@ class Dispatch:
         job = self._ledger.job(job.id) or job
         try:
             target = self._closing.publish(job, wall)
+        except StageFailed as error:
+            self.retry(job, "failed", str(error), wall)
+            return
         except OSError as error:
             self._ledger.hold_publication(job.id, f"cannot publish: {error}", wall + _ROOM_SECONDS)
             self._say_waiting(job, f"the finished video cannot be put into output/: {error.strerror or error}")
@@ -163,9 +168,23 @@ class Dispatch:
                 self.publish(job, wall)
 
     def close_if_ended(self, drop_id: str) -> None:
-        """Put a drop's picture away once all its jobs have ended."""
-        if all(job.ended is not None for job in self._ledger.jobs_of(drop_id)):
-            self._closing.close_drop(self._ledger.drop(drop_id))
+        """Put a drop's picture away once all its jobs have ended, now or, where input/ does not take it, later."""
+        if any(job.ended is None for job in self._ledger.jobs_of(drop_id)):
+            return
+        drop = self._ledger.drop(drop_id)
+        try:
+            self._closing.close_drop(drop)
+        except OSError as error:
+            if drop_id not in self._unclosed:
+                self._log.warning("picture_not_put_away", name=show(drop.name), reason=str(error))
+            self._unclosed[drop_id] = None
+        else:
+            self._unclosed.pop(drop_id, None)
+
+    def close_held(self) -> None:
+        """Try again to put away what could not be put away."""
+        for drop_id in list(self._unclosed):
+            self.close_if_ended(drop_id)
 
     def _order(self, job: JobRow, attempt: int) -> Order:
         workspace = Workspace(self._instance.jobs / job.drop_id)
@@ -230,11 +249,13 @@ class Dispatch:
             self.progress.step = f"{report.stage} {100 * report.done // max(1, report.total)} %"
 
     def _finished(self, work: AtWork, report: Finished, wall: float) -> None:
+        job = self._ledger.job(work.row.id)
+        if job is not None and job.ended is None:
+            self.publish(job, wall)
+        self._log.debug("stages_timed", job=work.row.id, **report.seconds)
         if work.plan is not None:
             self._learn(work.plan, report, wall)
-        self._log.debug("stages_timed", job=work.row.id, **report.seconds)
         self._rest()
-        self.publish(work.row, wall)
 
     def _learn(self, plan: PlanSummary, report: Finished, wall: float) -> None:
         """Keep what the job took, for the next one like it."""
@@ -247,11 +268,11 @@ class Dispatch:
                 history.remember_fit(step.fit_key, step.rung)
 
     def _ended(self, work: AtWork, ended: Ended, wall: float) -> None:
-        self._rest()
         if ended.kind == "rejected":
             self.fail(work.row, "failed", ended.reason, wall)
         else:
             self.retry(work.row, ended.kind, ended.reason, wall)
+        self._rest()
 
     def _rest(self) -> None:
         self._at_work = None

@@ -124,6 +124,8 @@ class LocalExecutor:
         reports = [report for report in self._receive(now) if not isinstance(report, Beat)]
         for report in reports:
             self._note(report, now)
+        if now >= self._not_before:
+            self._not_before = 0.0  # a time that has come asks for no more checks
         if self._process is not None:
             end = self._clocks(now)
             if end is not None:

@@ -302,7 +302,7 @@ class Ledger:
             self._end_attempt(id, outcome, reason, now)
             self._db.execute(
                 "UPDATE jobs SET state = ?, reason = ?, not_before = ?, strikes = strikes - ?, shrinks = shrinks + ?"
-                " WHERE id = ? AND state = 'running'",
+                " WHERE id = ? AND state IN ('running', 'publishing')",
                 (
                     "queued" if outcome == "stopped" else "waiting",
                     _text(reason),

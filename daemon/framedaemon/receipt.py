@@ -99,6 +99,7 @@ def encode(facts: dict[str, Any]) -> bytes:
 
 def read_receipt(path: Path) -> dict[str, Any]:
     """The receipt at ``path``. Raises ValueError when it is none, or was written by a newer framedaemon."""
+    facts: Any
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
@@ -106,7 +107,7 @@ def read_receipt(path: Path) -> dict[str, Any]:
     complete = isinstance(facts, dict) and all(isinstance(facts.get(key), dict) for key in _REPLAYED)
     if not complete or facts.get("receipt") != RECEIPT_VERSION:
         raise ValueError(f"{path} is not a receipt of this framedaemon")
-    return facts
+    return dict(facts)
 
 
 def forget_peak() -> None:

@@ -99,13 +99,23 @@ def check(instance: InstanceOption = None) -> None:
 
     Example: framedaemon check --instance ~/videos
     """
-    from framedaemon.checking import problems_of
-    from framedaemon.naming import show
+    import os
 
-    here, settings = open_instance(instance)
-    problems = problems_of(here, settings)
+    from framedaemon.checking import problems_of
+    from framedaemon.errors import SettingsError
+    from framedaemon.instance import find_instance
+    from framedaemon.naming import show
+    from framedaemon.settings import Settings, read_settings
+
+    here = find_instance(instance, os.environ)
+    unusable: tuple[str, ...] = ()
+    try:
+        settings = read_settings(here.config)
+    except SettingsError as error:  # the rest is looked at all the same, under default settings
+        settings, unusable = Settings(), error.problems
+    problems = [*unusable, *problems_of(here, settings)]
     for problem in problems:
         print(show(problem))
     if problems:
-        raise typer.Exit(1)
+        raise typer.Exit(2 if unusable else 1)
     print("all is well")
