@@ -16,7 +16,8 @@ from itertools import pairwise
 from framedaemon.clip import show_rate
 
 _MAX_RATE = 1000
-_MAX_VARIABLE_RATE = 60
+_USUAL = tuple(Fraction(rate) for rate in (5, 10, 12, 15, 20, 24, 25, 30, 48, 50, 60))
+"""Rates for times that keep to no beat."""
 _LATITUDE = Fraction(3, 4)
 """A frame takes the next slot where it stands at most this share of a slot off it: above one half, so that times
 that tremble about the middle between two slots neither skip nor repeat."""
@@ -102,9 +103,8 @@ def _usual_gap(ticks: Sequence[int]) -> int:
 
 
 def _variable(ticks: Sequence[int], time_base: Fraction, gap: Fraction) -> Cadence:
-    """Times that keep to no beat, on the usual rate that is nearest to their short gaps."""
-    quick = min(1 / gap, Fraction(_MAX_VARIABLE_RATE))
-    rate = min(_NOMINAL, key=lambda rate: abs(rate - quick))
+    """Times that keep to no beat, on the first usual rate that is quick enough for their short gaps."""
+    rate = next((rate for rate in _USUAL if rate * gap >= _LATITUDE), _USUAL[-1])
     slots = _slots(ticks, rate * time_base)
     frames, shown = slots[-1] + 1, len(set(slots))
     counts = f"{frames - shown} gaps held, {len(slots) - shown} frames left out"

@@ -27,8 +27,21 @@ _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 def to_srgb(image: Image.Image, background: tuple[int, int, int], notes: list[str]) -> Bytes:
     """The loaded ``image`` as (H, W, 3) uint8 sRGB, transparency laid over ``background``.
 
-    Appends to ``notes`` what was changed that a person may care about.
+    Over its contrary where nothing could be told from ``background``: black ink on transparent paper. Appends to
+    ``notes`` what was changed that a person may care about.
     """
+    pixels, seen_through = _convert(image, background, notes)
+    if seen_through and _vanishes(pixels, background):
+        background = (255 - background[0], 255 - background[1], 255 - background[2])
+        del pixels
+        pixels, _ = _convert(image, background, notes)
+    if seen_through:
+        notes.append("transparent parts laid over rgb({}, {}, {})".format(*background))
+    return pixels
+
+
+def _convert(image: Image.Image, background: tuple[int, int, int], notes: list[str]) -> tuple[Bytes, bool]:
+    """sRGB pixels (H, W, 3), and whether any of them is transparent."""
     deepen = _scale_deep(image, notes) if image.mode in _DEEP_MODES else None
     transparent = image.mode in _ALPHA_MODES or "transparency" in image.info
     mode = "L" if deepen else _plain_mode(image.mode)
@@ -47,12 +60,7 @@ def to_srgb(image: Image.Image, background: tuple[int, int, int], notes: list[st
         if alpha is not None and int(alpha.min()) < 255:
             rgb, seen_through = _lay_over(rgb, alpha, background), True
         pixels[top : top + len(rgb)] = rgb
-    if seen_through:
-        contrary = tuple(255 - level for level in background)
-        if background != contrary and _vanishes(pixels, background):
-            return to_srgb(image, (contrary[0], contrary[1], contrary[2]), notes)
-        notes.append("transparent parts laid over rgb({}, {}, {})".format(*background))
-    return pixels
+    return pixels, seen_through
 
 
 def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:

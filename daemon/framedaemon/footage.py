@@ -51,7 +51,8 @@ class _Look:
 
     times: list[int | None]
     size: tuple[int, int]
-    quarter_turned: bool
+    rotation: int
+    """Degrees, -180..180."""
     bits: int
     transfer: int
     primaries: int
@@ -89,7 +90,7 @@ def read_footage(file: BinaryIO, found: Format, path: Path, name: str, limits: L
     cadence = find_cadence(times, time_base, declared)
     if cadence.frames > _MAX_FRAMES:
         raise JobRejected(f"{name} would be {cadence.frames:,} frames long; {_MAX_FRAMES:,} is the limit. Cut it.")
-    width, height = shown_size(*look.size, aspect, look.quarter_turned)
+    width, height = shown_size(*look.size, aspect, 45 < abs(look.rotation) % 180 < 135)
     limits.check(width, height, name)
     depth: Literal[8, 16] = 16 if look.bits > 8 else 8
     notes = [cadence.note, *_notes(look, aspect)]
@@ -151,7 +152,7 @@ def _facts(first: av.video.frame.VideoFrame, times: list[int | None]) -> _Look:
     return _Look(
         times=times,
         size=(first.width, first.height),
-        quarter_turned=45 < abs(first.rotation) % 180 < 135,
+        rotation=first.rotation,
         bits=max(component.bits for component in first.format.components),
         transfer=int(first.color_trc),
         primaries=int(first.color_primaries),
@@ -224,7 +225,7 @@ def _notes(look: _Look, aspect: Fraction) -> list[str]:
     notes = []
     if aspect != 1:
         notes.append(f"stretched to square pixels from {aspect.numerator}:{aspect.denominator}")
-    if look.quarter_turned:
+    if look.rotation:
         notes.append("turned upright as its rotation flag says")
     if look.transfer in _HDR:
         notes.append(

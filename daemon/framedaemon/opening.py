@@ -77,11 +77,10 @@ def open_safely(path: Path, name: str) -> BinaryIO:
         if path.is_symlink():
             raise JobRejected(f"{name} is a link, not a file: drop the file itself.") from error
         raise JobRejected(f"{name} cannot be opened: {error.strerror}. Check the file's permissions.") from error
-    file = os.fdopen(descriptor, "rb")
     facts = os.fstat(descriptor)
     if stat.S_ISREG(facts.st_mode) and facts.st_size > 0:
-        return file
-    file.close()
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
     if stat.S_ISREG(facts.st_mode):
         raise JobRejected(f"{name} is empty: the copy may have failed. Drop it again.")
     raise JobRejected(f"{name} is not a regular file: drop a picture or a video.")
