@@ -40,6 +40,9 @@ from framedaemon.weave import woven_spec
 MAX_FRAMES = 1_000_000
 """Of a finished video: nine hours at 30 a second. More is a slip of the pen."""
 
+MAX_FPS = 1000
+"""Of a finished video, as of every rate that is written down: a factor may lead beyond."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -191,7 +194,7 @@ class _Chooser:
         if source is not None and source.kind not in cast(AnyGenerator, stage).accepts:
             accepts = " and ".join(sorted(cast(AnyGenerator, stage).accepts))
             raise JobRejected(f"[{kind}] use: {name} makes clips of a {accepts}; this file is a {source.kind}")
-        missing = stage.unready(self._machine)
+        missing = self._missing(stage)
         if missing is not None:
             raise JobRejected(f"[{kind}] use: {name} cannot work here: {missing}")
         return stage
@@ -201,13 +204,20 @@ class _Chooser:
         for stage in self._registry.stages(kind):
             if stage.preference < 0 or (source is not None and source.kind not in cast(AnyGenerator, stage).accepts):
                 continue
-            missing = stage.unready(self._machine)
+            missing = self._missing(stage)
             if missing is None:
                 return stage
             reasons.append(f"{stage.name} cannot work here: {missing}")
         broken = [f"plugin {plugin.name} is broken: {plugin.reason}" for plugin in self._registry.broken()]
         said = "; ".join([*reasons, *broken]) or "no plugin offers one"
         raise JobRejected(f"[{kind}] use: nothing here can {kind} this: {said}")
+
+    def _missing(self, stage: AnyStage) -> str | None:
+        """What the stage says it lacks. One that cannot even say it must not cost the jobs that others can do."""
+        try:
+            return stage.unready(self._machine)
+        except Exception as error:  # noqa: BLE001  (a stranger's stage may raise anything)
+            return f"its unready() raised {type(error).__name__}: {error}"
 
     def _understood(self, kind: StageKind, stage: AnyStage, given: Table) -> Table:
         """``given`` without the options that speak to another stage than the one auto chose."""
@@ -246,6 +256,10 @@ def _refuse_excess(plan: Plan) -> None:
         raise JobRejected(
             f"{plan.shown.frames} frames at {show_rate(plan.shown.fps)} fps are more than {MAX_FRAMES}: "
             "give fewer [generate] frames or a lower [interpolate] fps"
+        )
+    if plan.shown.fps > MAX_FPS:
+        raise JobRejected(
+            f"{show_rate(plan.shown.fps)} fps are more than {MAX_FPS}: give a lower [interpolate] fps or factor"
         )
     if plan.machine.ram and plan.ram > plan.machine.ram:
         raise JobRejected(

@@ -185,7 +185,7 @@ def test_a_hook_that_does_not_exist_is_named_and_the_next_plugin_is_not_blamed()
     registry = empty_registry()
 
     with pytest.raises(PluginBroken, match="paint"):
-        registry.add("bad", "tests", plugin(paint=list))
+        registry.add("bad", "tests", plugin(paint=lambda: [Squares()]))
     registry.add("good", "tests", offering(Squares()))
 
     assert registry.plugins["good"].state == "ready"

@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from fakes import GIB, Blend, Raw, Squares, footage, machine, picture, plugin, registry_of
+from framedaemon.errors import JobRejected, OutOfMemory
+from framedaemon.plan import MAX_FRAMES, Plan, check_recipe, make_plan
+from framedaemon.plugins import Registry
+from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
+from framedaemon.sources import Source
+from framedaemon.stages import GeneratorOptions, Machine, Placement
+
+
+class PaintOptions(GeneratorOptions):
+    """Options of another generator than squares."""
+
+    brush: int = 3
+
+
+def _recipe(
+    generate: dict[str, Any] | None = None,
+    interpolate: dict[str, Any] | None = None,
+    encode: dict[str, Any] | None = None,
+    use: tuple[str, str, str] = ("auto", "auto", "auto"),
+    **timeline: Any,
+) -> Recipe:
+    return Recipe(
+        generate=StageChoice(use=use[0], options=generate or {}),
+        interpolate=InterpolateChoice(use=use[1], options=interpolate or {}, **timeline),
+        encode=StageChoice(use=use[2], options=encode or {}),
+    )
+
+
+def _plan(
+    recipe: Recipe | None = None,
+    registry: Registry | None = None,
+    source: Source | None = None,
+    on: Machine | None = None,
+    **memory: Any,
+) -> Plan:
+    return make_plan(
+        source or picture(), recipe or Recipe(), registry or registry_of(), on or machine(), seed=42, **memory
+    )
+
+
+def _problems(recipe: Recipe, registry: Registry | None = None, source: Source | None = None) -> list[str]:
+    with pytest.raises(JobRejected) as caught:
+        _plan(recipe, registry, source)
+    return list(caught.value.problems)
+
+
+# --- what comes out
+
+
+def test_an_empty_recipe_makes_a_plan_of_three_steps() -> None:
+    plan = _plan()
+
+    assert [step.task.name for step in plan.steps] == ["squares", "blend", "raw"]
+    assert [step.task.kind for step in plan.steps] == ["generate", "interpolate", "encode"]
+    assert (plan.drawn.frames, plan.drawn.fps) == (8, 16)
+    assert (plan.shown.frames, plan.shown.fps) == (15, 32)
+    assert (plan.video.frames, plan.video.fps, plan.video.width, plan.video.height) == (15, 32, 32, 24)
+
+
+def test_the_recipes_options_reach_the_stages_and_the_timeline() -> None:
+    recipe = _recipe({"frames": 161, "step": 5}, {"cut_above": 9.0}, fps=Fraction(24000, 1001), loop=True)
+
+    plan = _plan(recipe)
+
+    assert plan.generate.options.model_dump()["step"] == 5
+    assert plan.interpolate is not None
+    assert plan.interpolate.options.model_dump() == {"cut_above": 9.0}
+    assert (plan.shown.fps, plan.timeline.loop) == (Fraction(24000, 1001), True)
+    assert plan.shown.frames == plan.timeline.frames == 242
+
+
+def test_the_seed_is_filled_in_where_the_recipe_gives_none() -> None:
+    given, left_out = _plan(_recipe({"seed": 7})), _plan()
+
+    assert (given.seed, given.generate.options.model_dump()["seed"]) == (7, 7)
+    assert (left_out.seed, left_out.generate.options.model_dump()["seed"]) == (42, 42)
+
+
+def test_a_seed_of_zero_is_a_seed() -> None:
+    assert _plan(_recipe({"seed": 0})).seed == 0
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        _recipe(use=("auto", "none", "auto")),
+        _recipe(factor=Fraction(1)),
+        _recipe(fps=Fraction(16)),
+        _recipe(fps=Fraction(8)),
+        _recipe(fps=Fraction(16), loop=True),
+    ],
+)
+def test_where_only_source_frames_are_shown_no_interpolator_runs(recipe: Recipe) -> None:
+    plan = _plan(recipe)
+
+    assert plan.interpolate is None
+    assert [step.task.name for step in plan.steps] == ["squares", "raw"]
+
+
+def test_a_rate_between_needs_the_interpolator_even_downwards() -> None:
+    assert _plan(_recipe(fps=Fraction(12))).interpolate is not None
+
+
+def test_what_is_needed_adds_up() -> None:
+    plan = _plan()
+
+    frame = 32 * 24 * 3
+    assert (plan.need.temporary, plan.need.video) == (1000, 15 * frame)
+    assert plan.ram == (4 + 32 + 1) * frame
+    assert plan.seconds == pytest.approx(max(8 / 100, 15 / 50, 15 / 200))
+
+
+def test_notes_come_from_the_source_the_choice_and_the_encoder() -> None:
+    registry = registry_of(Squares(), Squares(name="paint", preference=5, options=PaintOptions), Blend(), Raw())
+
+    film = _plan(_recipe({"brush": 1}), registry, source=footage())
+    still = _plan(source=picture(notes=("turned upright",)))
+
+    assert film.notes == ("[generate] brush: not for squares, passed over", "sound is left out")
+    assert still.notes == ("turned upright",)
+
+
+# --- auto
+
+
+def test_auto_takes_the_most_preferred_stage() -> None:
+    registry = registry_of(Squares(), Squares(name="better", preference=50), Blend(), Raw())
+
+    assert _plan(registry=registry).generate.task.name == "better"
+
+
+def test_auto_passes_over_what_is_not_ready() -> None:
+    registry = registry_of(Squares(), Squares(name="better", preference=50, lacks="no weights"), Blend(), Raw())
+
+    assert _plan(registry=registry).generate.task.name == "squares"
+
+
+def test_auto_passes_over_what_does_not_take_such_a_file() -> None:
+    stills_only = Squares(name="better", preference=50, accepts=frozenset({"picture"}))
+    registry = registry_of(Squares(), stills_only, Blend(), Raw())
+
+    assert _plan(registry=registry).generate.task.name == "better"
+    assert _plan(registry=registry, source=footage()).generate.task.name == "squares"
+
+
+def test_auto_never_takes_a_stage_of_negative_preference() -> None:
+    registry = registry_of(Squares(), Blend(preference=-1), Raw())
+
+    (problem,) = _problems(Recipe(), registry)
+
+    assert problem == "[interpolate] use: nothing here can interpolate this: no plugin offers one"
+    assert _plan(_recipe(use=("auto", "blend", "auto")), registry).interpolate is not None
+
+
+def test_auto_passes_over_a_stage_that_cannot_even_say_whether_it_is_ready() -> None:
+    class Shaky(Squares):
+        def unready(self, machine: Machine) -> str | None:
+            raise RuntimeError("driver not loaded")
+
+    registry = registry_of(Squares(), Shaky(name="shaky", preference=50), Blend(), Raw())
+
+    assert _plan(registry=registry).generate.task.name == "squares"
+    assert _problems(_recipe(use=("shaky", "auto", "auto")), registry) == [
+        "[generate] use: shaky cannot work here: its unready() raised RuntimeError: driver not loaded"
+    ]
+
+
+def test_where_nothing_is_ready_each_reason_is_said() -> None:
+    registry = registry_of(Squares(lacks="no brush"), Squares(name="wan", lacks="no weights"), Blend(), Raw())
+
+    (problem,) = _problems(Recipe(), registry)
+
+    assert problem == (
+        "[generate] use: nothing here can generate this: "
+        "squares cannot work here: no brush; wan cannot work here: no weights"
+    )
+
+
+def test_an_option_for_another_stage_than_auto_took_is_passed_over_with_a_note() -> None:
+    registry = registry_of(Squares(), Squares(name="paint", preference=5, options=PaintOptions), Blend(), Raw())
+
+    plan = _plan(_recipe({"brush": 1, "step": 5}), registry)
+
+    assert plan.generate.options.model_dump()["step"] == 5
+    assert plan.notes == ("[generate] brush: not for squares, passed over",)
+
+
+def test_an_option_that_no_stage_knows_is_refused_even_with_auto() -> None:
+    (problem,) = _problems(_recipe({"brsh": 1}))
+
+    assert "brsh" in problem
+
+
+def test_an_option_for_another_stage_is_refused_where_the_stage_was_named() -> None:
+    registry = registry_of(Squares(), Squares(name="paint", options=PaintOptions), Blend(), Raw())
+
+    (problem,) = _problems(_recipe({"brush": 1}, use=("squares", "auto", "auto")), registry)
+
+    assert "brush" in problem
+
+
+# --- refusals
+
+
+def test_every_problem_is_said_at_once() -> None:
+    problems = _problems(_recipe({"step": "far"}, {"cut_above": "high"}, use=("auto", "auto", "nvenc")))
+
+    assert len(problems) == 3
+    assert all(word in problem for word, problem in zip(("step", "cut_above", "nvenc"), problems, strict=True))
+
+
+def test_a_named_stage_that_is_not_ready_says_what_it_lacks() -> None:
+    registry = registry_of(Squares(), Squares(name="wan", lacks="run framedaemon pull wan"), Blend(), Raw())
+
+    (problem,) = _problems(_recipe(use=("wan", "auto", "auto")), registry)
+
+    assert problem == "[generate] use: wan cannot work here: run framedaemon pull wan"
+
+
+def test_a_named_stage_that_does_not_take_such_a_file_says_what_it_takes() -> None:
+    registry = registry_of(Squares(accepts=frozenset({"picture"})), Blend(), Raw())
+
+    (problem,) = _problems(_recipe(use=("squares", "auto", "auto")), registry, footage())
+
+    assert problem == "[generate] use: squares makes clips of a picture; this file is a footage"
+
+
+def test_what_a_stage_refuses_refuses_the_job() -> None:
+    assert _problems(_recipe({"frames": 13})) == ["[generate] frames: 13 is unlucky"]
+    assert _problems(_recipe(encode={"container": "mp4"})) == ["[encode] container: mp4 is not raw"]
+
+
+def test_a_slip_of_the_pen_in_the_number_of_frames_is_refused() -> None:
+    (problem,) = _problems(_recipe({"frames": 500_001}, encode={"said_bytes": 1}))
+
+    assert problem.startswith(f"1000001 frames at 32 fps are more than {MAX_FRAMES}")
+    assert _plan(_recipe({"frames": 500_000}, encode={"said_bytes": 1})).shown.frames == 999_999
+
+
+def test_a_rate_that_no_player_shows_is_refused() -> None:
+    (problem,) = _problems(_recipe({"fps": 900}, factor=Fraction(2)))
+
+    assert problem == "1800 fps are more than 1000: give a lower [interpolate] fps or factor"
+
+
+def test_more_memory_than_the_machine_has_is_refused_before_anything_is_loaded() -> None:
+    squares = Squares(ram=2 * GIB)
+    registry = registry_of(squares, Blend(), Raw())
+
+    with pytest.raises(JobRejected, match="this needs about 2 GiB of memory and the machine has 1 GiB free"):
+        _plan(registry=registry, on=machine(ram=GIB))
+
+    assert squares.loaded == 0
+    assert _plan(registry=registry, on=machine(ram=3 * GIB)).ram > 2 * GIB
+
+
+# --- placements
+
+
+def test_each_step_stands_on_the_first_rung() -> None:
+    plan = _plan()
+
+    assert [step.rung for step in plan.steps] == [0, 0, 0]
+    assert {step.placement.reason for step in plan.steps} == {"on the CPU"}
+
+
+def test_the_rung_is_what_worked_before_and_one_more_for_each_time_memory_ran_out() -> None:
+    key = _plan().generate.task.fit_key("cpu")
+
+    plan = _plan(fits={key: 1, "cpu somebody 1x1x1": 9}, shrinks=1)
+
+    assert [step.rung for step in plan.steps] == [2, 1, 1]
+    assert plan.generate.placement.reason == "on the CPU, one thread, tiles of 256"
+
+
+def test_below_the_last_rung_there_is_no_plan() -> None:
+    with pytest.raises(OutOfMemory, match="squares does not fit"):
+        _plan(shrinks=3)
+
+
+def test_the_policy_is_asked_for_each_stage_with_what_it_will_do() -> None:
+    asked: list[tuple[str, str, int, int, int]] = []
+
+    def policy(stage: Any, estimate: Any, machine: Any, attempt: int) -> Placement:
+        asked.append((stage.kind, stage.name, stage.frames, estimate.ram, attempt))
+        return Placement(reason="mine")
+
+    registry = registry_of()
+    registry.add("mine", "tests", plugin(memory_policy=policy))
+
+    plan = _plan(registry=registry, shrinks=1)
+
+    frame = 32 * 24 * 3
+    assert asked == [
+        ("generate", "squares", 8, 4 * frame, 1),
+        ("interpolate", "blend", 8, 32 * frame, 1),
+        ("encode", "raw", 15, frame, 1),
+    ]
+    assert {step.placement.reason for step in plan.steps} == {"mine"}
+
+
+# --- checking without a file
+
+
+def test_a_good_recipe_has_no_problems_whatever_it_is_for() -> None:
+    registry = registry_of(Squares(), Squares(name="paint", options=PaintOptions), Blend(), Raw())
+
+    assert check_recipe(_recipe({"brush": 1}, {"cut_above": 3.0}), registry) == []
+    assert check_recipe(_recipe(use=("paint", "none", "raw")), registry) == []
+
+
+def test_what_is_wrong_with_a_recipe_whatever_it_is_for_is_said_at_once() -> None:
+    recipe = Recipe(
+        generate=StageChoice(options={"brsh": 1}, origins={"brsh": "cat.toml"}),
+        interpolate=InterpolateChoice(use="rife"),
+        encode=StageChoice(use="raw", options={"crf": "low"}),
+    )
+
+    problems = check_recipe(recipe, registry_of())
+
+    assert len(problems) == 3
+    assert problems[0] == "cat.toml [generate] brsh: no stage here knows it"
+    assert "there is no 'rife' here" in problems[1]
+    assert "crf" in problems[2]
