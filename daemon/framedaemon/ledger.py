@@ -118,6 +118,9 @@ class AttemptRow:
 
 _JOBS = "SELECT jobs.*, drops.name AS name FROM jobs JOIN drops ON drops.id = jobs.drop_id"
 
+_STARTABLE = "state IN ('queued', 'waiting')"
+_UNENDED = "ended IS NULL"
+
 
 class Ledger:
     """Opened once by the service to write, or read-only by anyone."""
@@ -261,12 +264,8 @@ class Ledger:
         Raises ValueError for a job that is neither queued nor waiting.
         """
         with self.transaction():
-            started = self._db.execute(
-                "UPDATE jobs SET state = 'running', attempts = attempts + 1, strikes = strikes + 1, started = ?,"
-                " reason = '' WHERE id = ? AND state IN ('queued', 'waiting')",
-                (now, id),
-            )
-            if started.rowcount != 1:
+            change = "state = 'running', attempts = attempts + 1, strikes = strikes + 1, started = ?, reason = ''"
+            if not self._update(id, _STARTABLE, change, now):
                 raise ValueError(f"job {id} cannot be started: it is at work, ended or unknown")
             number: int = self._db.execute("SELECT attempts FROM jobs WHERE id = ?", (id,)).fetchone()[0]
             self._db.execute("INSERT INTO attempts (job_id, number, started) VALUES (?, ?, ?)", (id, number, now))
@@ -277,41 +276,24 @@ class Ledger:
 
     def wait(self, id: str, reason: str, not_before: float) -> None:
         """A job that was not started waits; one that was is left alone."""
-        self._db.execute(
-            "UPDATE jobs SET state = 'waiting', reason = ?, not_before = ?"
-            " WHERE id = ? AND state IN ('queued', 'waiting')",
-            (_text(reason), not_before, id),
-        )
+        self._update(id, _STARTABLE, "state = 'waiting', reason = ?, not_before = ?", _text(reason), not_before)
 
     def publishing(self, id: str, output: str) -> None:
         """Record that a checked video is about to appear as ``output``. Comes before it does."""
-        self._db.execute(
-            "UPDATE jobs SET state = 'publishing', output = ? WHERE id = ? AND ended IS NULL", (output, id)
-        )
+        self._update(id, _UNENDED, "state = 'publishing', output = ?", output)
 
     def hold_publication(self, id: str, reason: str, not_before: float) -> None:
         """A finished video could not be made visible yet, or not even be given a name."""
-        self._db.execute(
-            "UPDATE jobs SET state = 'publishing', reason = ?, not_before = ? WHERE id = ? AND ended IS NULL",
-            (_text(reason), not_before, id),
-        )
+        self._update(id, _UNENDED, "state = 'publishing', reason = ?, not_before = ?", _text(reason), not_before)
 
     def again(self, id: str, outcome: Outcome, reason: str, now: float, not_before: float) -> None:
         """An attempt ended without a video, and there will be another, not before ``not_before``."""
+        state = "queued" if outcome == "stopped" else "waiting"
+        forgiven, shrunk = outcome in ("disk", "memory", "stopped"), outcome == "memory"
+        change = "state = ?, reason = ?, not_before = ?, strikes = strikes - ?, shrinks = shrinks + ?"
         with self.transaction():
-            self._end_attempt(id, outcome, reason, now)
-            self._db.execute(
-                "UPDATE jobs SET state = ?, reason = ?, not_before = ?, strikes = strikes - ?, shrinks = shrinks + ?"
-                " WHERE id = ? AND state IN ('running', 'publishing')",
-                (
-                    "queued" if outcome == "stopped" else "waiting",
-                    _text(reason),
-                    not_before,
-                    int(outcome in ("disk", "memory", "stopped")),
-                    int(outcome == "memory"),
-                    id,
-                ),
-            )
+            if self._update(id, "state = 'running'", change, state, _text(reason), not_before, forgiven, shrunk):
+                self._end_attempt(id, outcome, reason, now)
 
     def finish(self, id: str, state: JobState, reason: str, now: float, outcome: Outcome | None = None) -> None:
         """A job ended for good, and its last attempt with ``outcome``, or as the job did.
@@ -321,15 +303,17 @@ class Ledger:
         assert state in ENDED
         with self.transaction():
             self._end_attempt(id, outcome or state, reason, now)
-            self._db.execute(
-                "UPDATE jobs SET state = ?, reason = ?, ended = ? WHERE id = ? AND ended IS NULL",
-                (state, _text(reason), now, id),
-            )
+            self._update(id, _UNENDED, "state = ?, reason = ?, ended = ?", state, _text(reason), now)
 
     def attempts(self, id: str) -> list[AttemptRow]:
         """The tries at a job, in order of time."""
         query = "SELECT number, started, ended, outcome, reason FROM attempts WHERE job_id = ? ORDER BY started"
         return [AttemptRow(*row) for row in self._db.execute(query, (id,))]
+
+    def _update(self, id: str, when: str, change: str, *values: str | float) -> bool:
+        """Change a job if it is in a state that allows it; whether it was."""
+        query = f"UPDATE jobs SET {change} WHERE id = ? AND {when}"  # noqa: S608  (both are written here)
+        return self._db.execute(query, (*values, id)).rowcount == 1
 
     def _end_attempt(self, id: str, outcome: str, reason: str, now: float) -> None:
         self._db.execute(
