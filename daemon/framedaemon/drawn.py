@@ -12,8 +12,9 @@ from itertools import groupby, pairwise
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from framedaemon.fingerprint import LUMA, Fingerprints, distance
+from framedaemon.fingerprint import GRID, LUMA, Fingerprints, colour_of, distance
 from framedaemon.sources import Picture, Source
 
 # Levels of spread: below the first a frame is of one colour, above the second it is a picture of something.
@@ -21,6 +22,11 @@ _FLAT = 0.5
 _DETAILED = 4.0
 # Levels of luma up to which a flat frame is called black.
 _BLACK = 8.0
+# The share of a picture's pixels that have a colour, within so many levels, from which on a camera that came close may
+# see nothing else: 1/25, for it comes as close as 1/5 of each side. More for black, since that is what NaN looks like.
+_SAME = 3.0
+_COMMON = 0.04
+_COMMON_BLACK = 0.5
 # Levels. A frame that comes out of nothing is further than this, and so many usual steps, from its neighbour.
 _LEAP = 4.0
 _LEAP_STEPS = 5.0
@@ -40,11 +46,8 @@ def blank_frames(streamed: Fingerprints, source: Source, sources_at: Sequence[tu
         return []
     if not isinstance(source, Picture):
         return _between_detailed(streamed, flat, [frame for frame, _ in sources_at])
-    if cv2.meanStdDev(source.pixels)[1].max() < _DETAILED:
-        return []
-    if len(flat) == len(streamed):
-        return sorted(flat)
-    return _out_of_nothing(streamed, flat)
+    blank = sorted(flat) if len(flat) == len(streamed) else _out_of_nothing(streamed, flat)
+    return [index for index in blank if not _is_common(streamed, index, source)]
 
 
 def is_black(streamed: Fingerprints, index: int) -> bool:
@@ -53,10 +56,14 @@ def is_black(streamed: Fingerprints, index: int) -> bool:
 
 
 def stands_still(streamed: Fingerprints, source: Source) -> bool:
-    """Whether a clip drawn from a picture never moves, although any move over that picture would be seen."""
+    """Whether a clip drawn from a picture never moves, although any move over what it shows would be seen."""
     if len(streamed) < 2 or not isinstance(source, Picture):
         return False
-    return not any(streamed.moved(index) for index in range(1, len(streamed))) and _is_lively(source)
+    if any(streamed.moved(index) for index in range(1, len(streamed))):
+        return False
+    small = cv2.resize(source.pixels, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
+    shown = streamed[0][:LUMA].reshape(GRID, GRID)
+    return _liveliness(small) > _LIVELY and _liveliness(shown) > _LIVELY
 
 
 def _between_detailed(streamed: Fingerprints, flat: set[int], sources: Sequence[int]) -> list[int]:
@@ -115,6 +122,14 @@ def _leaps(streamed: Fingerprints, blank: int, way: int, flat: set[int], usual: 
     return distance(streamed[blank], streamed[neighbour]) > max(_LEAP, _LEAP_STEPS * max(usual, pace))
 
 
-def _is_lively(picture: Picture) -> bool:
-    small = cv2.resize(picture.pixels, (64, 64), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return min(float(np.abs(np.diff(small, axis=axis)).mean()) for axis in (0, 1)) > _LIVELY
+def _is_common(streamed: Fingerprints, index: int, picture: Picture) -> bool:
+    """Whether the picture itself has much of a flat frame's colour."""
+    sample = picture.pixels[::2, ::2].astype(np.float32)
+    off = np.abs(sample - colour_of(streamed[index]).astype(np.float32)).max(axis=2)
+    share = float((off <= _SAME).mean())
+    return share >= (_COMMON_BLACK if is_black(streamed, index) else _COMMON)
+
+
+def _liveliness(cells: npt.NDArray[np.float32]) -> float:
+    """The mean difference between neighbours, along rows or along columns, whichever is less."""
+    return min(float(np.abs(np.diff(cells, axis=axis)).mean()) for axis in (0, 1))

@@ -136,6 +136,12 @@ def distance(a: Fingerprint, b: Fingerprint) -> float:
     return sqrt(float(apart @ apart) / SIZE)
 
 
+def colour_of(fingerprint: Fingerprint) -> npt.NDArray[np.float64]:
+    """(3,): the mean colour of a frame, R, G and B in levels."""
+    y, cb, cr = (part.mean() for part in np.split(fingerprint, [LUMA, (LUMA + SIZE) // 2]))
+    return np.asarray(np.linalg.solve(_from_rgb_matrix("bt709"), np.array([y, cb, cr])), np.float64)
+
+
 @cache
 def _edges(length: int, plane_length: int) -> tuple[int, ...]:
     """Where the cells begin along one side of a plane, and its end: nine numbers.

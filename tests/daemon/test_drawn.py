@@ -78,6 +78,29 @@ def test_a_few_frames_that_rush_into_the_dark_are_honest() -> None:
     assert _blank(views, picture) == []
 
 
+def test_a_camera_that_sees_nothing_but_the_white_of_a_page_is_honest() -> None:
+    page = WHITE.copy()
+    page[40:44, 20:100] = 0
+
+    assert _blank([WHITE] * 6, page) == []
+    assert not stands_still(stream([WHITE] * 6), Picture(page))
+
+
+def test_black_from_a_picture_that_is_partly_black_is_blank() -> None:
+    """A quarter of black is what many photos have; a clip of nothing else is what NaN leaves."""
+    picture = DETAIL.copy()
+    picture[:, :32] = 0
+
+    assert _blank([BLACK] * 3, picture) == [0, 1, 2]
+
+
+def test_black_from_a_picture_that_is_mostly_black_is_honest() -> None:
+    picture = BLACK.copy()
+    picture[:24, :24] = DETAIL[:24, :24]
+
+    assert _blank([BLACK] * 3, picture) == []
+
+
 def test_black_footage_is_honest() -> None:
     assert _blank_footage([DETAIL, BLACK, BLACK, DETAIL], [0, 1, 2, 3]) == []
 

@@ -16,6 +16,7 @@ from framedaemon.fingerprint import (
     LUMA,
     SIZE,
     Fingerprints,
+    colour_of,
     distance,
     fingerprint_planes,
     fingerprint_rgb,
@@ -51,6 +52,13 @@ def test_levels_are_those_of_bt709(colour: tuple[int, int, int], luma: float, cb
     fingerprint = fingerprint_rgb(np.full((32, 32, 3), colour, np.uint8))
 
     assert fingerprint == pytest.approx([luma] * 64 + [cb] * 16 + [cr] * 16, abs=0.01)
+
+
+def test_a_fingerprint_knows_the_mean_colour() -> None:
+    frame = _noise(48, 64) // 2
+    frame[..., 0] += 100
+
+    assert colour_of(fingerprint_rgb(frame)) == pytest.approx(frame.mean(axis=(0, 1)), abs=0.01)
 
 
 def test_frames_of_16_bits_have_the_levels_of_8() -> None:
