@@ -16,11 +16,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from framedaemon.disk import Ballast
 from framedaemon.errors import SettingsError
 from framedaemon.instance import Instance, create
-from framedaemon.ledger import Ledger
+from framedaemon.ledger import JobState, Ledger
 from framedaemon.log import close, get_log, set_up
 from framedaemon.plugins import load_plugins
 from framedaemon.service import Service
@@ -28,21 +29,33 @@ from framedaemon.settings import Settings, read_settings
 from framedaemon.watch import Watch
 
 # A full disk may keep the ledger from being written; the job at hand works on meanwhile.
-_LEDGER_RETRY_SECONDS = 2.0
+_RETRY_SECONDS = 2.0
+
+# Whoever asks whether a daemon runs holds its lock for less than this.
+_LOCK_SECONDS = 0.5
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
-def serve(instance: Instance, until_empty: bool = False, hold: bool = False, quiet: bool = False) -> dict[str, int]:
-    """Run the instance's daemon until it is told to end; returns how many jobs ended in each state meanwhile.
+class Served(NamedTuple):
+    """What came of running a daemon."""
+
+    ended: dict[JobState, int]
+    """How many jobs ended in each state meanwhile."""
+    problems: tuple[str, ...]
+    """What keeps files in input/ from being taken."""
+
+
+def serve(instance: Instance, until_empty: bool = False, hold: bool = False) -> Served:
+    """Run the instance's daemon until it is told to end.
 
     ``until_empty``: end when nothing is left to do. ``hold``: start without touching input/ or the queue.
     Raises SettingsError when it cannot start: settings, folders, or another daemon that runs this instance.
     """
     settings = read_settings(instance.config)
     create(instance)
-    with lock(instance):
-        set_up(settings.log, instance.logs, None if quiet else sys.stderr)
+    with _Signals() as signals, lock(instance):
+        set_up(settings.log, instance.logs, sys.stderr)
         ledger = Ledger(instance.ledger)
         try:
             before = ledger.count()
@@ -53,10 +66,10 @@ def serve(instance: Instance, until_empty: bool = False, hold: bool = False, qui
             for plugin in registry.broken():
                 get_log().warning("plugin_broken", plugin=plugin.name, origin=plugin.origin, reason=plugin.reason)
             service.recover()
-            _Loop(instance, settings, service).run(until_empty)
+            _Loop(instance, settings, service, signals).run(until_empty)
             after = ledger.count()
             get_log().info("daemon_stopped")
-            return {state: count - before.get(state, 0) for state, count in after.items()}
+            return Served({state: count - before.get(state, 0) for state, count in after.items()}, service.problems)
         finally:
             ledger.close()
             close()
@@ -67,11 +80,9 @@ def lock(instance: Instance) -> Iterator[None]:
     """Hold the instance: one daemon at a time. Raises SettingsError, naming the one that holds it."""
     handle = os.open(instance.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(handle, _LOCK_SECONDS):
             pid = os.read(handle, 32).decode("ascii", "replace").strip()
-            raise SettingsError(f"{instance.root}: a daemon runs here already (process {pid})") from None
+            raise SettingsError(f"{instance.root}: a daemon runs here already (process {pid})")
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
         yield
@@ -79,82 +90,134 @@ def lock(instance: Instance) -> Iterator[None]:
         os.close(handle)
 
 
+def _locked(handle: int, patience: float) -> bool:
+    """Take the lock, if need be after a moment: `daemon_pid` holds it too, just long enough to see that it can."""
+    end = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
+
+
+class _Signals:
+    """Signals only leave a note and wake whoever sleeps on ``handle``; a lease that a writer breaks says nothing.
+
+    Held from before the lock to after it: whoever sees the lock may send SIGUSR1, and that must not end the daemon.
+    """
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self.handle, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def __enter__(self) -> _Signals:
+        self._old = {number: signal.signal(number, lambda n, frame: self.received.append(n)) for number in _SIGNALS}
+        self._old[signal.SIGIO] = signal.signal(signal.SIGIO, signal.SIG_IGN)
+        self._old_handle = signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        signal.set_wakeup_fd(self._old_handle)
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        os.close(self.handle)
+        os.close(self._waking)
+
+    def wake(self) -> None:
+        """From any thread."""
+        with suppress(OSError):  # full: it will wake anyway
+            os.write(self._waking, b"w")
+
+    def drain(self) -> None:
+        """Forget that we were woken."""
+        with suppress(BlockingIOError):
+            while os.read(self.handle, 4096):
+                pass
+
+
 class _Loop:
-    def __init__(self, instance: Instance, settings: Settings, service: Service) -> None:
+    def __init__(self, instance: Instance, settings: Settings, service: Service, signals: _Signals) -> None:
         self._instance = instance
         self._service = service
-        self._reading, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._watch = Watch(instance.input, self._wake, settings.inbox.watch)
-        self._ballast = Ballast(instance.tmp / "ballast", settings.disk.ballast_bytes)
-        self._keep_free_bytes = settings.disk.keep_free_bytes
-        self._said_note = ""
-        self._received: list[int] = []
+        self._signals = signals
         self._stops = 0
+        self._trouble = ""
+        self._equip(settings)
 
     def run(self, until_empty: bool) -> None:
         """Tick until the service is drained, stopped or, with ``until_empty``, has nothing left to do."""
-        with self._signals():
-            self._watch.start()
-            self._say_note()
-            try:
-                while True:
-                    due = self._tick()
-                    if self._ended(until_empty):
-                        break
-                    self._sleep(due)
-                    self._obey()
-                    self._look_after_watch()
-            finally:
-                self._watch.stop()
-                self._service.stop()
-                os.close(self._reading)
-                os.close(self._waking)
+        self._start_watch()
+        try:
+            while True:
+                self._obey()
+                due = self._tick()
+                if self._ended(until_empty):
+                    break
+                self._sleep(due)
+                self._check_watch()
+        finally:
+            self._watch.stop()
+            self._service.stop()
+
+    def _equip(self, settings: Settings) -> None:
+        """Take from the settings what is the loop's own."""
+        self._watch = Watch(self._instance.input, self._wake, settings.inbox.watch)
+        self._ballast = Ballast(self._instance.tmp / "ballast", settings.disk.ballast_bytes)
+        self._keep_free_bytes = settings.disk.keep_free_bytes
+
+    def _start_watch(self) -> None:
+        self._watch.start()
+        if self._watch.note:
+            get_log().warning("input_unwatched", reason=self._watch.note)
+
+    def _check_watch(self) -> None:
+        before = self._watch.note
+        if self._watch.check():
+            self._service.woken = True
+        if self._watch.note and self._watch.note != before:
+            get_log().warning("input_unwatched", reason=self._watch.note)
 
     def _tick(self) -> float:
-        """One pass; a ledger that cannot be written waits for room and is tried again."""
+        """One pass. A ledger, or a folder, that cannot be written is tried again until it can."""
         now = time.monotonic()
         try:
             due = self._service.tick(now)
-        except sqlite3.OperationalError as error:
-            get_log().error("ledger_unwritable", reason=str(error), ballast_given_up=self._ballast.drop())
-            return now + _LEDGER_RETRY_SECONDS
+        except (sqlite3.OperationalError, OSError) as error:
+            given_up = self._ballast.drop()
+            if given_up or str(error) != self._trouble:
+                self._trouble = str(error)
+                get_log().error("pass_failed", reason=self._trouble, ballast_given_up=given_up, exc_info=error)
+            return now + _RETRY_SECONDS
+        if self._trouble:
+            self._trouble = ""
+            get_log().info("pass_succeeded")
         self._ballast.load(self._keep_free_bytes)
         return due
-
-    def _look_after_watch(self) -> None:
-        if self._watch.check():
-            self._service.woken = True
-        self._say_note()
-
-    def _say_note(self) -> None:
-        """Why no events come, once each time that it changes."""
-        if self._watch.note != self._said_note:
-            self._said_note = self._watch.note
-            get_log().warning("watch_changed", note=self._watch.note or "events come")
 
     def _ended(self, until_empty: bool) -> bool:
         if self._stops > 1 or (self._service.draining and not self._service.busy):
             return True
-        return until_empty and self._service.idle
+        return until_empty and not self._trouble and self._service.idle
 
     def _sleep(self, due: float) -> None:
         with selectors.DefaultSelector() as selector:
-            for handle in (self._reading, *self._service.executor.handles()):
+            for handle in (self._signals.handle, *self._service.executor.handles()):
                 selector.register(handle, selectors.EVENT_READ)
             selector.select(max(0.0, due - time.monotonic()))
-        with suppress(BlockingIOError):
-            while os.read(self._reading, 4096):
-                pass
+        self._signals.drain()
 
     def _wake(self) -> None:
         """Called from the watching thread: something happened in input/."""
         self._service.woken = True
-        with suppress(OSError):  # full: it will wake anyway; closed: it is over
-            os.write(self._waking, b"w")
+        self._signals.wake()
 
     def _obey(self) -> None:
-        received, self._received = self._received, []
-        for number in received:
+        while self._signals.received:
+            number = self._signals.received.pop(0)
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._stops += 1
                 self._service.draining = True
@@ -170,17 +233,7 @@ class _Loop:
             return
         set_up(settings.log, self._instance.logs, sys.stderr)
         self._service.reload(settings)
+        self._watch.stop()
+        self._equip(settings)
+        self._start_watch()
         get_log().info("settings_reloaded")
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Signals only leave a note and wake the loop; a lease that a writer breaks says nothing."""
-        old = {number: signal.signal(number, lambda n, frame: self._received.append(n)) for number in _SIGNALS}
-        old[signal.SIGIO] = signal.signal(signal.SIGIO, signal.SIG_IGN)
-        old_handle = signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(old_handle)
-            for number, handler in old.items():
-                signal.signal(number, handler)

@@ -33,7 +33,8 @@ def take_cancellations(instance: Instance) -> Iterator[str]:
     """The jobs that are to be cancelled; each is given once."""
     folder = _folder(instance)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # it may be another user's; a job is cancelled once, however often it is asked for
+            path.unlink()
         word, _, job_id = path.name.partition(" ")
         if word == "cancel" and _JOB_ID.fullmatch(job_id):
             yield job_id

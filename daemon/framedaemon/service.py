@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from framedaemon.dispatch import Dispatch
 from framedaemon.errors import JobRejected
 from framedaemon.events import Event, JobClaimed, PluginMuted
-from framedaemon.executor import LocalExecutor
+from framedaemon.executor import LocalExecutor, Report
 from framedaemon.inbox import Inbox, Scan
 from framedaemon.instance import Instance
 from framedaemon.intake import Intake
@@ -48,6 +50,8 @@ class Service:
         """Set it to finish the job at hand and begin no other."""
         self.holding = False
         """Set it to leave input/ and the queue alone."""
+        self.problems: tuple[str, ...] = ()
+        """What keeps files in input/ from being taken."""
         self._instance = instance
         self._settings = settings
         self._ledger = ledger
@@ -59,6 +63,7 @@ class Service:
         self._scan_due = self._scan_allowed = 0.0
         self._status_due = 0.0
         self._scan: Scan | None = None
+        self._reports: deque[Report] = deque()
 
     @property
     def busy(self) -> bool:
@@ -75,10 +80,7 @@ class Service:
         """Put right what a crash left half done. Runs once, before the first tick."""
         wall = time.time()
         sweep_copies(self._instance.output)
-        for drop in self._ledger.drops("claiming"):
-            resumed = self._intake.resume(drop, wall)
-            if resumed is not None:
-                self._welcome(*resumed, wall)
+        self._resume_claims(wall)
         for job in self._ledger.jobs("running"):
             self._dispatch.retry(job, "crashed", "the daemon or the machine stopped in the middle of it", wall)
         self._dispatch.publish_held(wall, every=True)
@@ -92,8 +94,10 @@ class Service:
     def tick(self, now: float) -> float:
         """Do all that can be done now; returns when, on the clock of ``now``, the next pass is due."""
         wall = time.time()
-        for report in self.executor.poll(now):
-            self._dispatch.hear(report, now, wall)
+        self._reports += self.executor.poll(now)
+        while self._reports:
+            self._dispatch.hear(self._reports[0], now, wall)
+            self._reports.popleft()  # only now: while the disk is full the ledger cannot be written
         for job_id in take_cancellations(self._instance):
             self._dispatch.cancel(job_id, wall)
         if not self._resting and now >= (self._scan_allowed if self.woken else self._scan_due):
@@ -122,8 +126,7 @@ class Service:
 
     def write_status(self) -> None:
         """Say how far the job at hand is."""
-        problems = self._scan.problems if self._scan is not None else ()
-        status = Status(os.getpid(), time.time(), self.draining, self._dispatch.progress, problems)
+        status = Status(os.getpid(), time.time(), self.draining, self._dispatch.progress, self.problems)
         write_status(self._instance.status, status)
 
     @property
@@ -131,7 +134,9 @@ class Service:
         return self.draining or self.holding
 
     def _next_pass(self, now: float, wall: float) -> float:
-        due = [self._scan_allowed if self.woken and not self._resting else self._scan_due]
+        due = [now + self._settings.inbox.rescan_seconds]
+        if not self._resting:
+            due.append(self._scan_allowed if self.woken else self._scan_due)
         if self.busy:
             due.append(self._status_due)
         check = self.executor.next_check()
@@ -143,9 +148,9 @@ class Service:
         return max(now + _SHORTEST_PAUSE, min(due))
 
     def _take_in(self, now: float, wall: float) -> None:
-        before = self._scan.problems if self._scan is not None else ()
         started = time.monotonic()
         self.woken = False
+        self._resume_claims(wall)
         self._scan = scan = self._inbox.scan(now)
         self._scan_allowed = now + _SCAN_SHARE * (time.monotonic() - started)
         for drop, rejected in self._intake.claim(scan.arrivals, wall):
@@ -155,12 +160,22 @@ class Service:
             if late is not None:
                 self._log.info("sidecar_adopted", name=show(orphan.name), drop=late.id)
                 self._welcome(late, self._intake.adopt_sidecar(late, orphan.path, wall), wall)
-        for problem in scan.problems:
+        before, self.problems = self.problems, (*scan.problems, *self._intake.problems)
+        for problem in self.problems:
             if problem not in before:
                 self._log.warning("input_unreadable", problem=problem)
+        self._dispatch.close_held()
         self._scan_due = now + self._settings.inbox.rescan_seconds
         if scan.next_due is not None:
             self._scan_due = min(self._scan_due, scan.next_due)
+
+    def _resume_claims(self, wall: float) -> None:
+        """Bring claims to their end that a crash, or a full disk, cut short."""
+        for drop in self._ledger.drops("claiming"):
+            with suppress(OSError):  # its sidecar cannot go back into input/ now; the next scan tries again
+                resumed = self._intake.resume(drop, wall)
+                if resumed is not None:
+                    self._welcome(*resumed, wall)
 
     def _welcome(self, drop: DropRow, rejected: JobRejected | None, wall: float) -> None:
         for job in self._ledger.jobs_of(drop.id):

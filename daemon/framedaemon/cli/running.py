@@ -62,8 +62,9 @@ def once(instance: InstanceOption = None) -> None:
     """
     from framedaemon.loop import serve
 
-    ended = serve(open_instance(instance)[0], until_empty=True)
-    raise typer.Exit(1 if any(ended.get(state, 0) > 0 for state in ("failed", "quarantined", "vanished")) else 0)
+    served = serve(open_instance(instance)[0], until_empty=True)
+    lost = sum(served.ended.get(state, 0) for state in ("failed", "quarantined", "vanished"))
+    raise typer.Exit(1 if lost or served.problems else 0)
 
 
 def demo(instance: InstanceOption = None) -> None:
