@@ -17,16 +17,15 @@ that stay in the processor's cache and can be drawn by different threads.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, TypeAlias, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from framedaemon import Frame
-from framedaemon_flow.motion import Field, grid, look_up
+from framedaemon_flow.motion import NOTHING, Field, grid, look_up
 
 STRIP = 64
 """Rows that are drawn at once."""
@@ -38,14 +37,16 @@ _STILL = 0.25  # squared pixels: below half a pixel everything is believed
 # Linear lookups between pixels blur; this undoes it to second order. 1.15: bicubic's sharpness, not Taylor's.
 _SHARPNESS = 1.15
 
+_Whole: TypeAlias = npt.NDArray[np.int16]
+_Part: TypeAlias = npt.NDArray[np.uint16]
 _LOOKUP_STEPS = 32  # OpenCV's fixed-point maps have 5 bits below the pixel
 
 
 def _blur_table() -> npt.NDArray[np.float32]:
     """How much a linear lookup blurs, by its place between pixels as OpenCV's fixed-point maps number them."""
-    part = np.arange(_LOOKUP_STEPS, dtype=np.float32) / _LOOKUP_STEPS
+    part = np.arange(_LOOKUP_STEPS) / _LOOKUP_STEPS
     loss = part * (1 - part)
-    return (_SHARPNESS * (loss[:, None] + loss[None, :])).ravel()
+    return (_SHARPNESS * np.add.outer(loss, loss)).astype(np.float32).ravel()
 
 
 _BLUR = _blur_table()
@@ -53,7 +54,7 @@ _BLUR = _blur_table()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Aim:
-    """Where a frame's pixels are looked up, as offsets in pixels of the reduced frame."""
+    """Where a frame's pixels are looked up: offsets in pixels of the whole frame, one for each pixel of the reduced."""
 
     near: Field
     """In the frame whose motion this is."""
@@ -76,10 +77,11 @@ def carry(bent: Field, back: Field) -> Field:
     return look_up(bent, grid(*back.shape[:2]) + back)
 
 
-def aim(flow: Field, bent: Field | None, time: float) -> Aim:
+def aim(flow: Field, bent: Field | None, time: float, scale: int) -> Aim:
     """Where the picture at ``time`` along ``flow`` is looked up, for each pixel of the frame to be drawn.
 
-    flow: from the frame at time 0 to that at time 1.  bent: its acceleration.  time: 0..1.
+    flow: from the frame at time 0 to that at time 1.  bent: its acceleration.  time: 0..1.  scale: by how much the
+    frames were reduced.
     """
     places = grid(*flow.shape[:2])
     path = flow * np.float32(time)
@@ -89,7 +91,8 @@ def aim(flow: Field, bent: Field | None, time: float) -> Aim:
     for _ in range(2):  # the pixel that comes here is the one whose own path ends here; a third round changes nothing
         moved = look_up(path, places - moved)
     near = -moved
-    return Aim(near, near + look_up(flow, places + near))
+    far = near + look_up(flow, places + near)
+    return Aim(near * np.float32(scale), far * np.float32(scale))
 
 
 def strips(height: int) -> list[tuple[int, int]]:
@@ -121,24 +124,24 @@ def draw(
         seen = cv2.remap(frame, whole, part, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         total += weight
         cv2.accumulateWeighted(seen, mixed, weight / total)
-        cv2.accumulateWeighted(_BLUR[part], blurred, weight / total)
+        cv2.accumulateWeighted(np.take(_BLUR, part), blurred, weight / total)
     softer = cv2.GaussianBlur(mixed, (3, 3), 0)
     sharp = cv2.blendLinear(mixed, softer, 1 + blurred, -blurred)
     depth = cv2.CV_8U if out.dtype == np.uint8 else cv2.CV_16U
     out[rows[0] : rows[1]] = cv2.addWeighted(sharp, 1, sharp, 0, 0, dtype=depth)[rows[0] - top : rows[1] - top]
 
 
-def _map(offsets: Field, top: int, bottom: int, width: int, scale: int) -> Sequence[npt.NDArray[np.int16]]:
+def _map(offsets: Field, top: int, bottom: int, width: int, scale: int) -> tuple[_Whole, _Part]:
     """Rows of the full-size map, in OpenCV's fixed-point form: whole pixels, and the place between them."""
     if scale == 1:
-        rows = offsets[top:bottom] + np.float32((0, top))
+        rows = offsets[top:bottom]
     else:
         first, after = max(0, top // 2 - 1), min(offsets.shape[0], (bottom + 1) // 2 + 1)
-        small = offsets[first:after] * np.float32(2) + np.float32((0, top))
-        large = cv2.resize(small, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
-        rows = large[top - 2 * first : bottom - 2 * first, :width]
-    places = rows + grid(STRIP + 2, width)[: bottom - top]
-    return cast(Sequence[npt.NDArray[np.int16]], cv2.convertMaps(places, None, cv2.CV_16SC2))
+        large = cv2.resize(offsets[first:after], None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+        rows = cast(Field, large[top - 2 * first : bottom - 2 * first, :width])
+    shift: Any = (0, top, 0, 0)  # the stubs know no scalars
+    places = cv2.add(cv2.add(rows, grid(STRIP + 2, width)[: bottom - top]), shift)
+    return cast(tuple[_Whole, _Part], cv2.convertMaps(places, NOTHING, cv2.CV_16SC2))
 
 
 def _square(field: Field) -> npt.NDArray[np.float32]:

@@ -26,7 +26,7 @@ from framedaemon_flow.motion import Effort, Field, Grey, Motion, agreement, find
 
 T = TypeVar("T")
 
-CUT_AGREEMENT = 0.15
+CUT_AGREEMENT = 0.2
 """Scene cuts lie below, the hardest motion above: docs/flow.md has both distributions."""
 
 _CV_NO_MEMORY = -4  # OpenCV's StsNoMem
@@ -127,13 +127,13 @@ class Filler:
         return bent0, bent1
 
     def _draw(self, gap: Gap, motion: Motion, bents: tuple[Field | None, Field | None], time: float) -> Frame:
-        aims = (
-            self._pool.submit(aim, motion.forward, bents[0], time),
-            self._pool.submit(aim, motion.backward, bents[1], 1 - time),
-        )
-        found = (aims[0].result(), aims[1].result())
         out = np.empty_like(gap.x0)
         scale = scale_for(*out.shape[:2])
+        aims = (
+            self._pool.submit(aim, motion.forward, bents[0], time, scale),
+            self._pool.submit(aim, motion.backward, bents[1], 1 - time, scale),
+        )
+        found = (aims[0].result(), aims[1].result())
         drawn = [
             self._pool.submit(draw, out, rows, (gap.x0, gap.x1), found, time, scale) for rows in strips(out.shape[0])
         ]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -25,7 +25,10 @@ from framedaemon import Frame
 Grey: TypeAlias = npt.NDArray[np.uint8]
 Field: TypeAlias = npt.NDArray[np.float32]
 """(h, w, 2): a vector for each pixel."""
-Quality: TypeAlias = Literal["fast", "good", "best"]
+Quality: TypeAlias = Literal["good", "best"]
+
+NOTHING: Any = None
+"""For OpenCV's arguments that may be left out, whatever its type stubs say."""
 
 # Below this many pixels on the shorter side the flow is looked for at full size: 176x144 gains 0.2 dB by it.
 _SMALL = 200
@@ -52,8 +55,7 @@ class Effort:
 
 
 EFFORTS: dict[Quality, Effort] = {
-    "fast": Effort(finest_level=2, stride=4, descents=16, refinements=5),
-    "good": Effort(finest_level=1, stride=3, descents=25, refinements=5),
+    "good": Effort(finest_level=1, stride=4, descents=16, refinements=2),
     "best": Effort(finest_level=0, stride=4, descents=12, refinements=2),
 }
 
@@ -102,7 +104,7 @@ def find_flow(grey0: Grey, grey1: Grey, effort: Effort) -> Field:
     dis.setPatchStride(effort.stride)
     dis.setGradientDescentIterations(effort.descents)
     dis.setVariationalRefinementIterations(effort.refinements)
-    return cast(Field, dis.calc(grey0, grey1, None))
+    return cast(Field, dis.calc(grey0, grey1, NOTHING))
 
 
 def agreement(motion: Motion) -> float:
@@ -128,7 +130,7 @@ def grid(height: int, width: int) -> Field:
 
 def look_up(field: Field, places: Field) -> Field:
     """``field`` at ``places``, between pixels by linear interpolation, beyond the border the border's."""
-    return cast(Field, cv2.remap(field, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return cast(Field, cv2.remap(field, places, NOTHING, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _coarsest_level(height: int, width: int) -> int:

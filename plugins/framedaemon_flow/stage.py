@@ -28,8 +28,8 @@ MOST_SIDE = 32_766
 class FlowOptions(InterpolatorOptions):
     """How much time goes into finding the motion."""
 
-    quality: Literal["fast", "good", "best"] = Field("good")
-    """fast: for previews. good. best: finer motion, for clean pictures with fine detail; takes twice as long."""
+    quality: Literal["good", "best"] = Field("good")
+    """best: finer motion, for clean pictures with fine detail; takes twice as long."""
 
 
 class Flow:
