@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import logging.handlers
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -53,15 +53,7 @@ def set_up(settings: LogSettings, folder: Path | None, stream: TextIO | None) ->
     root.propagate = False
     close()
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        root.addHandler(
-            _formatted(
-                logging.handlers.RotatingFileHandler(
-                    folder / DAEMON_LOG, maxBytes=settings.max_bytes, backupCount=settings.keep, encoding="utf-8"
-                ),
-                structlog.processors.JSONRenderer(),
-            )
-        )
+        root.addHandler(_file(folder / DAEMON_LOG, settings.max_bytes, settings.keep))
     if stream is not None:
         root.addHandler(_formatted(logging.StreamHandler(stream), _renderer(stream)))
 
@@ -70,22 +62,35 @@ def close() -> None:
     """Flush and close every log."""
     root = logging.getLogger("framedaemon")
     for handler in list(root.handlers):
-        root.removeHandler(handler)
-        handler.close()
+        _close(root, handler)
 
 
 @contextmanager
 def job_log(path: Path, job: str, name: str) -> Iterator[Log]:
     """A job's own log: every line written within goes to ``path`` too, and carries the job."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handler = _formatted(logging.FileHandler(path, encoding="utf-8"), structlog.processors.JSONRenderer())
+    handler = _file(path)
     root = logging.getLogger("framedaemon")
     root.addHandler(handler)
     try:
         with structlog.contextvars.bound_contextvars(job=job, name=show(name)):
             yield get_log()
     finally:
-        root.removeHandler(handler)
+        _close(root, handler)
+
+
+def _file(path: Path, max_bytes: int = 0, keep: int = 0) -> logging.Handler:
+    """JSON lines in ``path``. It is opened with the first line, and again while it cannot be: no error leaves it."""
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(
+        path, maxBytes=max_bytes, backupCount=keep, encoding="utf-8", delay=True
+    )
+    return _formatted(handler, structlog.processors.JSONRenderer())
+
+
+def _close(root: logging.Logger, handler: logging.Handler) -> None:
+    root.removeHandler(handler)
+    with suppress(OSError):  # what was not written yet may find the disk full
         handler.close()
 
 
@@ -109,5 +114,8 @@ def _printable(logger: Any, method: str, event: MutableMapping[str, Any]) -> Mut
     """The event, when, how grave and what first; every text on one line but a traceback, which keeps its lines."""
     ordered = {key: event.pop(key) for key in ("timestamp", "level", "event") if key in event}
     for key, value in {**ordered, **event}.items():
-        ordered[key] = show(value) if isinstance(value, str) and key != "exception" else value
+        if isinstance(value, str):
+            lines = value.split("\n") if key == "exception" else [value]
+            value = "\n".join(show(line) for line in lines)
+        ordered[key] = value
     return ordered

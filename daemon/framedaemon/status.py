@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -67,18 +68,19 @@ def write_status(path: Path, status: Status) -> None:
         partial.write_text(json.dumps(asdict(status)), encoding="ascii")
         partial.replace(path)
     except OSError:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def read_status(path: Path) -> Status | None:
-    """What the daemon said last, or None when it is not running or has said nothing."""
+    """What the daemon said last, or None when it is not running or has said nothing that can be understood."""
     try:
         facts = json.loads(path.read_text(encoding="ascii"))
-        os.kill(facts["pid"], 0)
-    except (OSError, ValueError, KeyError):
+        with suppress(PermissionError):  # it runs, and is another user's
+            os.kill(facts["pid"], 0)
+        if facts["progress"] is not None:
+            stages = {stage: (done, total) for stage, (done, total) in facts["progress"]["stages"].items()}
+            facts["progress"] = Progress(**facts["progress"] | {"stages": stages})
+        return Status(**facts | {"problems": tuple(facts["problems"])})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    progress = facts["progress"]
-    if progress is not None:
-        progress["stages"] = {stage: (done, total) for stage, (done, total) in progress["stages"].items()}
-        progress = Progress(**progress)
-    return Status(facts["pid"], facts["at"], facts["draining"], progress, tuple(facts["problems"]))

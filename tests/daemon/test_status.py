@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from fakes import machine, picture, registry_of
+from framedaemon.ledger import Ledger
+from framedaemon.plan import make_plan
+from framedaemon.recipe import Recipe
+from framedaemon.status import Progress, Status, read_status, write_status
+
+BROKEN_NAME = os.fsdecode(b"caf\xe9.jpg")
+
+
+def _progress(done: int = 0, total: int = 1000, expected: float | None = None) -> Progress:
+    return Progress("1-1", "photo.jpg", 1, 100.0, {"camera": (total, total), "ffmpeg": (done, total)}, "", expected)
+
+
+def _status(progress: Progress | None = None, pid: int | None = None) -> Status:
+    return Status(pid or os.getpid(), 123.5, draining=False, progress=progress, problems=("input/ is gone",))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    yield ledger
+    ledger.close()
+
+
+# --- how long it will take
+
+
+def test_once_there_are_frames_they_tell_the_remaining_time() -> None:
+    assert _progress(done=250, expected=1.0).remaining_seconds(now=160.0) == pytest.approx(180.0)
+
+
+def test_at_the_last_frame_nothing_remains() -> None:
+    assert _progress(done=1000).remaining_seconds(now=160.0) == 0.0
+
+
+@pytest.mark.parametrize(("done", "total"), [(0, 1000), (19, 1000), (9, 100), (3, 5)])
+def test_the_first_frames_tell_nothing_because_loading_is_among_their_time(done: int, total: int) -> None:
+    assert _progress(done, total, expected=90.0).remaining_seconds(now=160.0) == 30.0
+
+
+def test_a_job_that_takes_longer_than_expected_is_about_to_be_done() -> None:
+    assert _progress(expected=30.0).remaining_seconds(now=160.0) == 0.0
+
+
+def test_where_nothing_is_known_nothing_is_said() -> None:
+    assert _progress().remaining_seconds(now=160.0) is None
+    assert Progress("1-1", "photo.jpg", 1, 100.0).remaining_seconds(now=160.0) is None
+
+
+def test_what_is_expected_is_the_slowest_stage_by_earlier_jobs_else_by_its_estimate(ledger: Ledger) -> None:
+    plan = make_plan(picture(), Recipe(), registry_of(), machine(), seed=1).summary()
+    progress = _progress()
+
+    progress.expect(plan, ledger.history)
+    by_estimates = progress.expected_seconds
+    ledger.history.measure("raw", plan.megapixels / 2, 40.0, 0, 0, now=1.0)
+    progress.expect(plan, ledger.history)
+
+    assert by_estimates == max(step.seconds for step in plan.steps)
+    assert progress.expected_seconds == pytest.approx(80.0)
+
+
+# --- the file
+
+
+@pytest.mark.parametrize("progress", [None, _progress(3, 10, 7.5), Progress("1-1", BROKEN_NAME, 1, 100.0)])
+def test_a_status_is_read_as_it_was_written(tmp_path: Path, progress: Progress | None) -> None:
+    write_status(tmp_path / "status.json", _status(progress))
+
+    assert read_status(tmp_path / "status.json") == _status(progress)
+
+
+def test_a_new_status_replaces_the_old_one_whole(tmp_path: Path) -> None:
+    write_status(tmp_path / "status.json", _status(_progress()))
+    write_status(tmp_path / "status.json", _status())
+
+    assert read_status(tmp_path / "status.json") == _status()
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
+def test_what_a_dead_daemon_said_is_worth_nothing(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+
+    write_status(tmp_path / "status.json", _status(pid=child.pid))
+
+    assert read_status(tmp_path / "status.json") is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_a_daemon_of_another_user_runs_too() -> None:
+    """Signals to it are refused, which is not to say that it is not there."""
+    code = "import os; from pathlib import Path; from framedaemon.status import read_status; os.setuid(65534)"
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        write_status(Path(folder, "status.json"), _status(pid=1))
+        said = subprocess.run(
+            [sys.executable, "-c", f"{code}; print(read_status(Path('{folder}/status.json')).pid)"],
+            capture_output=True,
+            text=True,
+        )
+
+    assert (said.stdout, said.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"pid": "x"}',
+        json.dumps(asdict(_status(_progress())) | {"progress": {"job": "1"}}),
+    ],
+)
+def test_a_status_that_makes_no_sense_is_none(tmp_path: Path, text: str) -> None:
+    """Another version's, or one that a full disk cut short."""
+    (tmp_path / "status.json").write_text(text)
+
+    assert read_status(tmp_path / "status.json") is None
+
+
+def test_no_status_is_none(tmp_path: Path) -> None:
+    assert read_status(tmp_path / "status.json") is None
+
+
+def test_a_status_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
+    (tmp_path / "status.part").symlink_to("/dev/full")
+
+    write_status(tmp_path / "status.json", _status())
+    write_status(tmp_path / "gone" / "status.json", _status())
+
+    assert list(tmp_path.iterdir()) == []
