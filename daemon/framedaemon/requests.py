@@ -24,7 +24,7 @@ def ask_to_cancel(instance: Instance, job_id: str) -> bool:
     (folder / f"cancel {job_id}").touch()
     pid = daemon_pid(instance)
     if pid is not None:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # another user's looks by itself before long
             os.kill(pid, signal.SIGUSR1)
     return pid is not None
 

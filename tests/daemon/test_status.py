@@ -103,15 +103,19 @@ def test_what_a_dead_daemon_said_is_worth_nothing(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_a_daemon_of_another_user_runs_too() -> None:
     """Signals to it are refused, which is not to say that it is not there."""
-    code = "import os; from pathlib import Path; from framedaemon.status import read_status; os.setuid(65534)"
+    code = "; ".join(
+        [
+            "import os, sys; from pathlib import Path; from framedaemon.status import read_status",
+            "read_status(Path(sys.argv[1]))",  # what Python imports late must still be readable
+            "os.setuid(65534); print(read_status(Path(sys.argv[1])).pid)",
+        ]
+    )
 
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         write_status(Path(folder, "status.json"), _status(pid=1))
         said = subprocess.run(
-            [sys.executable, "-c", f"{code}; print(read_status(Path('{folder}/status.json')).pid)"],
-            capture_output=True,
-            text=True,
+            [sys.executable, "-c", code, f"{folder}/status.json"], capture_output=True, text=True, check=False
         )
 
     assert (said.stdout, said.stderr) == ("1\n", "")

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from framedaemon.instance import Instance, create
+from framedaemon.requests import ask_to_cancel, daemon_pid, take_cancellations
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Instance:
+    instance = Instance(tmp_path)
+    create(instance)
+    return instance
+
+
+@pytest.fixture
+def running(instance: Instance) -> Iterator[int]:
+    """This very process holds the instance's lock, as its daemon would; its number."""
+    with instance.lock.open("w+") as file:
+        file.write(str(os.getpid()))
+        file.flush()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield os.getpid()
+
+
+def test_a_request_waits_for_a_daemon_and_is_given_once(instance: Instance) -> None:
+    told = ask_to_cancel(instance, "20261122T124530-9f3a1c77-1")
+
+    assert not told
+    assert list(take_cancellations(instance)) == ["20261122T124530-9f3a1c77-1"]
+    assert list(take_cancellations(instance)) == []
+
+
+def test_asking_twice_is_as_good_as_once(instance: Instance) -> None:
+    ask_to_cancel(instance, "a-1")
+    ask_to_cancel(instance, "a-1")
+
+    assert list(take_cancellations(instance)) == ["a-1"]
+
+
+def test_without_requests_there_are_none(instance: Instance) -> None:
+    assert list(take_cancellations(instance)) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cancel", "cancel ", "cancel a b", "cancel .._x", "dance a-1", "cancel " + "a" * 65, "cancel a\n"],
+)
+def test_what_is_no_request_is_taken_away_and_not_heeded(instance: Instance, name: str) -> None:
+    ask_to_cancel(instance, "a-1")
+    (instance.tmp / "requests" / name).touch()
+
+    assert list(take_cancellations(instance)) == ["a-1"]
+    assert list((instance.tmp / "requests").iterdir()) == []
+
+
+def test_a_folder_among_the_requests_stops_nobody(instance: Instance) -> None:
+    ask_to_cancel(instance, "b-1")
+    (instance.tmp / "requests" / "a folder").mkdir()
+
+    assert list(take_cancellations(instance)) == ["b-1"]
+
+
+def test_a_running_daemon_is_woken(instance: Instance, running: int) -> None:
+    woken: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: woken.append(number))
+    try:
+        told = ask_to_cancel(instance, "a-1")
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert told
+    assert woken == [signal.SIGUSR1]
+
+
+def test_the_daemon_is_who_holds_the_lock(instance: Instance, running: int) -> None:
+    assert daemon_pid(instance) == running
+
+
+def test_a_lock_that_nobody_holds_is_of_a_daemon_that_is_gone(instance: Instance) -> None:
+    instance.lock.write_text(str(os.getpid()))
+
+    assert daemon_pid(instance) is None
+
+
+def test_looking_for_the_daemon_leaves_the_lock_free(instance: Instance) -> None:
+    instance.lock.touch()
+    daemon_pid(instance)
+
+    with instance.lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_an_instance_that_never_ran_has_no_daemon(instance: Instance) -> None:
+    assert daemon_pid(instance) is None
+
+
+def test_a_daemon_that_has_not_said_its_number_yet_is_not_known(instance: Instance) -> None:
+    with instance.lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        assert daemon_pid(instance) is None
