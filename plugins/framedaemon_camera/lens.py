@@ -129,13 +129,11 @@ def _weights(width: float) -> npt.NDArray[np.float32]:
 
 
 def _averaged(pixels: Pixels, factor: int) -> Image.Image:
-    """``pixels`` with each ``factor`` x ``factor`` of them averaged, taken a few rows at a time."""
-    if factor == 1:
-        return Image.fromarray(np.ascontiguousarray(pixels))
+    """``pixels`` with each ``factor`` x ``factor`` averaged, a few rows at a time: no second copy of them all."""
     height, width = pixels.shape[:2]
     image = Image.new("RGB", (-(-width // factor), -(-height // factor)))
     rows = max(1, _AVERAGED // (width * 3 * factor)) * factor
     for top in range(0, height, rows):
         band = Image.fromarray(np.ascontiguousarray(pixels[top : top + rows]))
-        image.paste(band.reduce(factor), (0, top // factor))
+        image.paste(band if factor == 1 else band.reduce(factor), (0, top // factor))
     return image

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ClassVar
 
+import numpy as np
+
 from framedaemon import (
     ClipSpec,
     Estimate,
@@ -29,7 +31,7 @@ from framedaemon_camera.options import CameraOptions, clip_of
 
 _LIBRARIES = 40 << 20  # bytes: OpenCV and Pillow, once imported
 _SLACK = 1.1  # what the allocator does not give back at once
-_AVERAGING = 16 << 20  # bytes: a few rows of a huge picture, as they are and as Pillow has them
+_READING = 16 << 20  # bytes: a few rows of a huge picture, as they are and as Pillow has them
 _SECONDS_PER_PIXEL = 14e-9  # of a frame, on one core of a 2.5 GHz server
 _SECONDS_PER_SAMPLE = 60e-9  # of a level, the same
 
@@ -54,7 +56,7 @@ class Camera:
     def estimate(self, takes: Source, gives: ClipSpec, options: CameraOptions) -> Estimate:
         """The levels of the picture that the move needs, and what making the dearest of them takes."""
         picture = _picture(takes)
-        levels = plan_ladder(_path(picture, gives, options, seed=0)).levels
+        levels = plan_ladder(_path(picture, gives, options)).levels
         pixels = sum(_kept(level) for level in levels) + max(_taken(level, picture) for level in levels)
         ram = _LIBRARIES + int(pixels * _SLACK) + 3 * gives.frame_bytes
         seconds = gives.frames * gives.width * gives.height * _SECONDS_PER_PIXEL
@@ -88,8 +90,7 @@ def _generate(
     from framedaemon_camera.lens import Lens
 
     gives = clip_of(picture, options)
-    seed = options.seed if options.seed is not None else zlib.crc32(picture.pixels.data)
-    path = _path(picture, gives, options, seed)
+    path = _path(picture, gives, options)
     scratch.progress("look at the picture", 0.0)
     lens = Lens(picture.pixels, path, plan_ladder(path))
     for index in range(gives.frames):
@@ -105,15 +106,19 @@ def _run_here(draw: Callable[[int], None], rows: Iterable[int]) -> None:
         draw(top)
 
 
-def _path(picture: Picture, gives: ClipSpec, options: CameraOptions, seed: int) -> Path:
+def _path(picture: Picture, gives: ClipSpec, options: CameraOptions) -> Path:
     return Path(
         picture=(picture.width, picture.height),
         clip=(gives.width, gives.height),
         frames=gives.frames,
         seconds=float(gives.duration),
         options=options,
-        seed=seed,
+        seed=_seed(picture, options) if options.move == "drift" else 0,
     )
+
+
+def _seed(picture: Picture, options: CameraOptions) -> int:
+    return options.seed if options.seed is not None else zlib.crc32(np.ascontiguousarray(picture.pixels).data)
 
 
 def _kept(level: Level) -> int:
@@ -122,11 +127,10 @@ def _kept(level: Level) -> int:
 
 
 def _taken(level: Level, picture: Picture) -> int:
-    """Bytes that are held besides at worst: while pixels are read, are resized, or the result is copied."""
+    """Bytes that are held besides at worst: while pixels are resized, or the result is copied."""
     left, top, right, bottom = level.crop(picture.width, picture.height)
     width, height = (right - left) // level.factor + 1, (bottom - top) // level.factor + 1
-    copied = 3 * width * height if level.factor == 1 else _AVERAGING
-    return 4 * width * height + max(copied, 4 * level.size[0] * height, _kept(level))
+    return _READING + 4 * width * height + max(4 * level.size[0] * height, _kept(level))
 
 
 def _picture(takes: Source) -> Picture:

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("framedaemon.testing.generator")
+pytest.register_assert_rewrite("framedaemon.testing.encoder", "framedaemon.testing.generator")
 
-from framedaemon.testing.generator import GeneratorContract  # noqa: E402  (asserts are rewritten first)
+from framedaemon.testing.encoder import EncoderContract  # noqa: E402  (asserts are rewritten first)
+from framedaemon.testing.generator import GeneratorContract  # noqa: E402  (the same)
 
-__all__ = ["GeneratorContract"]
+__all__ = ["EncoderContract", "GeneratorContract"]
