@@ -100,13 +100,17 @@ def test_what_the_producer_raises_arrives_after_what_it_had_made(error: BaseExce
 
 
 def test_an_error_from_cleaning_up_arrives_too() -> None:
-    def source() -> Iterator[int]:
-        try:
-            yield 1
-        finally:
+    class Source:
+        def __iter__(self) -> Iterator[int]:
+            return iter([1])
+
+        def __next__(self) -> int:
+            return 1
+
+        def close(self) -> None:
             raise StageFailed("cannot clean up")
 
-    with pytest.raises(StageFailed, match="cannot clean up"), HandOver(source(), "maker") as items:
+    with pytest.raises(StageFailed, match="cannot clean up"), HandOver(Source(), "maker") as items:
         list(items)
 
 

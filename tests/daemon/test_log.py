@@ -193,13 +193,17 @@ def test_a_traceback_stands_in_the_jobs_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.access("/dev/full", os.W_OK), reason="there is no /dev/full here")
-def test_a_full_disk_stops_neither_the_daemon_nor_a_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("filler", [10, 100_000])
+def test_a_full_disk_stops_neither_the_daemon_nor_a_job(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], filler: int
+) -> None:
+    """Short lines stay in the buffer and fail once more when the log is closed."""
     (tmp_path / DAEMON_LOG).symlink_to("/dev/full")
     (tmp_path / "1-1.jsonl").symlink_to("/dev/full")
 
     set_up(LogSettings(), tmp_path, None)
     with job_log(tmp_path / "1-1.jsonl", "1-1", "photo.jpg") as log:
-        log.info("job_planned", filler="x" * 100_000)
+        log.info("job_planned", filler="x" * filler)
     close()
 
     assert capsys.readouterr().err == ""
