@@ -54,12 +54,13 @@ def _convert(image: Image.Image, background: tuple[int, int, int], notes: list[s
         alpha = None
         if transparent and not deepen:
             strip = strip.convert("RGBA")
-            alpha = np.asarray(strip.getchannel("A"))
+            alpha = strip.getchannel("A")
         strip = strip.convert(mode) if strip.mode != mode else strip
-        rgb = np.asarray(convert(strip) if convert else strip.convert("RGB"))
-        if alpha is not None and int(alpha.min()) < 255:
-            rgb, seen_through = _lay_over(rgb, alpha, background), True
-        pixels[top : top + len(rgb)] = rgb
+        strip = convert(strip) if convert else strip.convert("RGB")
+        if alpha is not None and alpha.getextrema()[0] != 255:
+            strip = Image.composite(strip, Image.new("RGB", strip.size, background), alpha)
+            seen_through = True
+        pixels[top : top + strip.height] = np.asarray(strip)
     return pixels, seen_through
 
 
@@ -177,11 +178,3 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     moved = np.asarray(transform.apply(Image.fromarray(sample))).astype(int)
     before = sample[..., None] if mode == "L" else sample
     return bool(np.abs(moved - before.astype(int)).max() <= 1)
-
-
-def _lay_over(rgb: Bytes, alpha: Bytes, background: tuple[int, int, int]) -> Bytes:
-    """``rgb`` (H, W, 3), not premultiplied, over ``background`` by ``alpha`` (H, W), in sRGB as browsers do it."""
-    weight = alpha[..., None].astype(np.uint16)
-    under = np.asarray(background, np.uint16)
-    total = rgb * weight + under * (255 - weight)  # at most 255 * 255: fits 16 bits
-    return ((total.astype(np.uint32) + 127) // 255).astype(np.uint8)
