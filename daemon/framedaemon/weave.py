@@ -76,7 +76,7 @@ def is_duplicate(x0: Frame, x1: Frame) -> bool:
     if sample.mean() > 10 * _DUPLICATE_LEVELS * levels:
         return False
     difference = np.maximum(x0, x1) - np.minimum(x0, x1)
-    return bool(difference.mean() < _DUPLICATE_LEVELS * levels and difference.max() <= _DUPLICATE_PEAK * levels)
+    return bool(difference.max() <= _DUPLICATE_PEAK * levels and difference.mean() < _DUPLICATE_LEVELS * levels)
 
 
 @dataclass(slots=True)
