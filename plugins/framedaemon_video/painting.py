@@ -13,13 +13,14 @@ from typing import TypeAlias, cast
 import av.video.frame
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 
 from framedaemon import ClipSpec, Frame, JobRejected
 
 Deep: TypeAlias = npt.NDArray[np.uint16]
 
-_FLAGS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_FLAGS = 0x4 | 0x40000 | 0x2000
+"""libswscale's BICUBIC, ACCURATE_RND and FULL_CHR_H_INT; PyAV names the last two from version 18 on."""
 _UNSPECIFIED_MATRIX, _BT709, _BT601 = 2, 1, 6
 """ITU-T H.273 matrix coefficients."""
 _HD_LINES = 720
