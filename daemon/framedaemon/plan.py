@@ -7,7 +7,7 @@ Planning is pure: nothing is loaded, nothing is written, so `framedaemon explain
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import cast
 
@@ -291,14 +291,25 @@ def check_recipe(recipe: Recipe, registry: Registry) -> list[str]:
             continue
         try:
             if choice.use == "auto":
-                known = {key for stage in registry.stages(kind) for key in stage.options.model_fields}
-                problems += [
-                    f"{choice.origins.get(key, 'recipe')} [{kind}] {key}: no stage here knows it"
-                    for key in choice.options
-                    if key not in known
-                ]
+                for key in choice.options:
+                    problems += _check_option(kind, choice, key, registry)
             else:
                 choice.fit(kind, registry.stage(kind, choice.use).options, "recipe")
         except JobRejected as error:
             problems += error.problems
     return problems
+
+
+def _check_option(kind: StageKind, choice: StageChoice, key: str, registry: Registry) -> Iterable[str]:
+    """What is wrong with an option that whichever stage ``auto`` takes is to understand: nothing if one does."""
+    problems: list[str] = []
+    alone = choice.model_copy(update={"options": {key: choice.options[key]}})
+    for stage in registry.stages(kind):
+        if key in stage.options.model_fields:
+            try:
+                alone.fit(kind, stage.options, "recipe")
+            except JobRejected as error:
+                problems += [problem for problem in error.problems if f" {key}:" in problem]
+            else:
+                return []
+    return problems[:1] or [f"{choice.origins.get(key, f'recipe [{kind}]')} {key}: no stage here knows it"]

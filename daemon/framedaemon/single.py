@@ -61,11 +61,9 @@ def recipes_for(path: Path, instance: Instance, settings: Settings, *extra: Laye
     return read_request([settings.defaults.layer(), *layers, *extra]).recipes
 
 
-def prepare(
-    path: Path, instance: Instance, settings: Settings, recipes: Sequence[Recipe], registry: Registry | None = None
-) -> list[Prepared]:
+def prepare(path: Path, instance: Instance, settings: Settings, recipes: Sequence[Recipe]) -> list[Prepared]:
     """Open ``path`` and plan a video for each recipe. Raises JobRejected."""
-    registry = registry or load_plugins(instance.plugins, settings.plugins.disabled)
+    registry = load_plugins(instance.plugins, settings.plugins.disabled)
     machine = this_machine(settings.worker.device, settings.worker.threads)
     inbox = settings.inbox
     source = open_source(path, path.name, Limits(inbox.max_pixels, inbox.min_side, inbox.background_rgb))

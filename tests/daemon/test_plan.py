@@ -319,7 +319,7 @@ def test_a_good_recipe_has_no_problems_whatever_it_is_for() -> None:
 
 def test_what_is_wrong_with_a_recipe_whatever_it_is_for_is_said_at_once() -> None:
     recipe = Recipe(
-        generate=StageChoice(options={"brsh": 1}, origins={"brsh": "cat.toml"}),
+        generate=StageChoice(options={"brsh": 1}, origins={"brsh": "cat.toml [generate]"}),
         interpolate=InterpolateChoice(use="rife"),
         encode=StageChoice(use="raw", options={"crf": "low"}),
     )
