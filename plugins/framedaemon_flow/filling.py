@@ -22,7 +22,8 @@ import numpy as np
 
 from framedaemon import CUT, Filled, Frame, Gap, OutOfMemory
 from framedaemon_flow.between import aim, bend, carry, draw, strips
-from framedaemon_flow.motion import Effort, Field, Grey, Motion, agreement, find_flow, reduce, scale_for
+from framedaemon_flow.effort import Effort, scale_for
+from framedaemon_flow.motion import Field, Grey, Motion, agreement, find_flow, reduce
 
 T = TypeVar("T")
 

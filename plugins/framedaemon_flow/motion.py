@@ -14,24 +14,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from framedaemon import Frame
+from framedaemon_flow.effort import Effort, scale_for
 
 Grey: TypeAlias = npt.NDArray[np.uint8]
 Field: TypeAlias = npt.NDArray[np.float32]
 """(h, w, 2): a vector for each pixel."""
-Quality: TypeAlias = Literal["good", "best"]
 
 NOTHING: Any = None
 """For OpenCV's arguments that may be left out, whatever its type stubs say."""
-
-# Below this many pixels on the shorter side the flow is looked for at full size: 176x144 gains 0.2 dB by it.
-_SMALL = 200
 
 # DIS looks at patches of 8 pixels; a coarser finest level than this fits no patch into the frame (and makes OpenCV
 # choose levels of its own, which then stay with the object).
@@ -44,22 +41,6 @@ _MISS_PIXELS = 0.7
 _MISS_SHARE = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How DIS looks for flow: levels halve the size, 0 is that of the reduced frame."""
-
-    finest_level: int
-    stride: int
-    descents: int
-    refinements: int
-
-
-EFFORTS: dict[Quality, Effort] = {
-    "good": Effort(finest_level=1, stride=4, descents=16, refinements=2),
-    "best": Effort(finest_level=0, stride=4, descents=12, refinements=2),
-}
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Motion:
     """What moved where between two frames."""
@@ -68,11 +49,6 @@ class Motion:
     """From x0 to x1, on x0's pixels."""
     backward: Field
     """From x1 to x0, on x1's pixels."""
-
-
-def scale_for(height: int, width: int) -> int:
-    """By how much frames are reduced before their flow is looked for: 1 or 2."""
-    return 1 if min(height, width) < _SMALL else 2
 
 
 def reduce(frame: Frame) -> Grey:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -18,6 +18,7 @@ from framedaemon import (
     Machine,
     Placement,
 )
+from framedaemon_flow.effort import EFFORTS, Quality, scale_for
 
 LEAST_SIDE = 16
 """Pixels; a smaller frame has no room for the flow's patches."""
@@ -25,10 +26,17 @@ MOST_SIDE = 32_766
 """Pixels; OpenCV's lookups count no further."""
 
 
+_MOST_THREADS = 8  # more find nothing to do, and each holds a strip
+
+_LIBRARIES = 48 << 20  # bytes: OpenCV, once imported
+_FRAMES = 9  # held at once: four sources, what is drawn of them, and copies
+_DRAWING_SECONDS = 110e-9  # for a pixel of a filled frame, on one core of a 2.5 GHz server
+
+
 class FlowOptions(InterpolatorOptions):
     """How much time goes into finding the motion."""
 
-    quality: Literal["good", "best"] = Field("good")
+    quality: Quality = Field("good")
     """best: finer motion, for clean pictures with fine detail; takes twice as long."""
 
 
@@ -52,7 +60,12 @@ class Flow:
                 f"[interpolate] use: flow works on frames of {LEAST_SIDE} to {MOST_SIDE} pixels a side, "
                 f"and this clip has {takes.width}x{takes.height}"
             )
-        return Estimate(ram=1 << 30, seconds=1.0)
+        effort = EFFORTS[options.quality]
+        pixels = takes.width * takes.height
+        reduced = pixels / scale_for(takes.height, takes.width) ** 2
+        ram = _LIBRARIES + _FRAMES * takes.frame_bytes + int(reduced * effort.bytes)
+        seconds = pixels * (takes.frames * effort.seconds + _filled(takes, gives) * _DRAWING_SECONDS)
+        return Estimate(ram=ram, seconds=seconds)
 
     @contextmanager
     def load(self, placement: Placement, options: FlowOptions) -> Iterator[Fill]:
@@ -60,7 +73,6 @@ class Flow:
         import cv2
 
         from framedaemon_flow.filling import Filler, Here
-        from framedaemon_flow.motion import EFFORTS
 
         # OpenCV would split the flow's work by its own thread count, and the result changes with it. Its setting is
         # the whole process's, so it is put back.
@@ -70,7 +82,13 @@ class Flow:
             if placement.threads <= 1:
                 yield Filler(Here(), EFFORTS[options.quality], ahead=1).fill
                 return
-            with ThreadPoolExecutor(placement.threads, thread_name_prefix="flow") as pool:
+            with ThreadPoolExecutor(min(placement.threads, _MOST_THREADS), thread_name_prefix="flow") as pool:
                 yield Filler(pool, EFFORTS[options.quality], ahead=2).fill
         finally:
             cv2.setNumThreads(before)
+
+
+def _filled(takes: ClipSpec, gives: ClipSpec) -> int:
+    """How many frames of the clip stand between two source frames."""
+    together = (takes.fps / gives.fps).denominator
+    return gives.frames - -(-gives.frames // together)

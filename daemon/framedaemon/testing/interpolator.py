@@ -1,0 +1,371 @@
+"""What every interpolator must do, as tests to inherit.
+
+Subclass `InterpolatorContract` in a test module and give it two fixtures: ``stage`` and ``options``. The frames are
+made here: a smooth pattern of odd size that moves steadily, in 8 and in 16 bits. Give a fixture ``size`` of your own
+where the stage works on other sizes only, and ``placement`` where it needs a device.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+import pickle
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from framedaemon import (
+    ClipSpec,
+    Cut,
+    Filled,
+    Frame,
+    Gap,
+    Interpolator,
+    InterpolatorOptions,
+    JobRejected,
+    Machine,
+    Placement,
+)
+
+TOLERANCE = 8 << 20
+"""Bytes by which measured memory may pass the estimate: what the allocator keeps and pages round up."""
+
+HALF = (Fraction(1, 2),)
+STEP = (3.0, 1.5)
+"""Pixels that the pattern moves from one frame to the next, right and down."""
+
+
+_PROBE = Path(__file__).with_name("filling_probe.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an interpolator took in a process of its own."""
+
+    heavy: tuple[str, ...]
+    """Heavy modules that stood in ``sys.modules`` after the estimate."""
+    ram: int | None
+    """Peak bytes that load and filling added; None where it was not asked or the system does not tell."""
+
+
+class InterpolatorContract:
+    """Tests for an interpolator; a subclass's name starts with ``Test``."""
+
+    @pytest.fixture
+    def stage(self) -> Interpolator[Any]:
+        """The interpolator. Picklable, and importable in another process."""
+        raise NotImplementedError("a fixture `stage` that returns your interpolator")
+
+    @pytest.fixture
+    def options(self) -> InterpolatorOptions:
+        """The stage's own options."""
+        raise NotImplementedError("a fixture `options` that returns your stage's options")
+
+    @pytest.fixture
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the frames that it is given."""
+        return 129, 97
+
+    @pytest.fixture(params=[8, 16], ids=["8 bit", "16 bit"])
+    def takes(
+        self,
+        request: pytest.FixtureRequest,
+        stage: Interpolator[Any],
+        options: InterpolatorOptions,
+        size: tuple[int, int],
+    ) -> ClipSpec:
+        """The source clip; skips a depth that the stage refuses."""
+        spec = ClipSpec(width=size[0], height=size[1], frames=5, fps=Fraction(16), depth=request.param)
+        try:
+            stage.estimate(spec, _doubled(spec), options)
+        except JobRejected as error:
+            pytest.skip(f"it refuses {request.param} bits: {error}")
+        return spec
+
+    @pytest.fixture
+    def placement(self) -> Placement:
+        """Where it works; two threads, so that those it starts are seen to end."""
+        return Placement(threads=2)
+
+    def test_it_says_what_it_is(self, stage: Interpolator[Any]) -> None:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", stage.name), "a recipe's `use` names it: lower case, one word"
+        assert stage.summary
+        assert "\n" not in stage.summary
+        assert issubclass(stage.options, InterpolatorOptions)
+
+    def test_it_is_ready_here(self, stage: Interpolator[Any]) -> None:
+        assert stage.unready(Machine("cpu", vram=0, ram=8 << 30, cores=2)) is None
+
+    def test_it_works_on_8_bits(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, size: tuple[int, int]
+    ) -> None:
+        spec = ClipSpec(width=size[0], height=size[1], frames=5, fps=Fraction(16))
+
+        estimate = stage.estimate(spec, _doubled(spec), options)
+
+        assert estimate.seconds > 0, "zero seconds: nothing can be planned with that"
+
+    def test_the_estimate_is_pure_and_does_not_grow_with_the_clip(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec
+    ) -> None:
+        """Frames stream: only the seconds grow."""
+        long = replace(takes, frames=1000 * takes.frames)
+
+        first, second = (stage.estimate(takes, _doubled(takes), options) for _ in range(2))
+        longer = stage.estimate(long, _doubled(long), options)
+
+        assert first == second
+        assert (longer.ram, longer.vram) == (first.ram, first.vram)
+        assert longer.seconds > first.seconds
+
+    def test_every_gap_is_answered_in_order(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        """One answer a gap, one frame a time, in the shape and dtype of the gap; whatever times are asked."""
+        asked = (HALF, tuple(Fraction(n, 4) for n in (1, 2, 3)), (Fraction(1, 3),), (Fraction(2, 5), Fraction(4, 5)))
+        gaps = gaps_between(moving_frames(takes), asked)
+
+        answers = _fill(stage, options, placement, gaps)
+
+        assert [_count(answer) for answer in answers] == [len(times) for times in asked]
+        drawn = [(index, frame) for index, answer in enumerate(answers) for frame in _frames(answer)]
+        assert {frame.shape for _, frame in drawn} == {takes.shape}
+        assert {frame.dtype for _, frame in drawn} == {takes.dtype}
+        assert all(nearest_gap(frame, gaps) == index for index, frame in drawn)
+
+    def test_frames_lie_where_the_motion_is_at_their_time(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        times = (Fraction(1, 16), Fraction(1, 2), Fraction(15, 16))
+        gaps = gaps_between(moving_frames(takes), [times] * (takes.frames - 1))
+        gap = gaps[1]
+        moved = difference(gap.x0, gap.x1)
+
+        early, middle, late = _frames(_fill(stage, options, placement, gaps)[1])
+
+        assert difference(early, gap.x0) < moved / 4, "at 1/16 a frame is close to x0"
+        assert difference(late, gap.x1) < moved / 4, "at 15/16 a frame is close to x1"
+        assert difference(middle, draw_pattern(takes, 1.5)) < moved / 4, "halfway the pattern has moved half the way"
+
+    def test_the_same_gaps_give_the_same_frames(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        one, two = (_digest(stage, options, placement, takes) for _ in range(2))
+
+        assert one == two
+
+    def test_source_frames_stay_as_they_are(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        """They come read-only, and are shown as they are; nothing that is given back is one of them."""
+        frames = moving_frames(takes)
+        before = [frame.copy() for frame in frames]
+
+        answers = _fill(stage, options, placement, gaps_between(frames, [HALF] * (takes.frames - 1)))
+
+        assert all(np.array_equal(frame, copy) for frame, copy in zip(frames, before, strict=True))
+        drawn = [frame for answer in answers for frame in _frames(answer)]
+        assert not any(np.shares_memory(frame, source) for frame in drawn for source in frames)
+
+    def test_a_frame_stays_as_it_is_while_the_next_is_drawn(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        gaps = gaps_between(moving_frames(takes), [HALF] * (takes.frames - 1))
+
+        with stage.load(placement, options) as fill, closing(_closable(fill(iter(gaps)))) as answers:
+            first = _frames(next(answers))[0]
+            before = first.copy()
+            next(answers)
+
+            assert np.array_equal(first, before), "a buffer that is used again would change a frame on its way"
+
+    def test_gaps_that_are_no_neighbours_are_filled_too(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        """A held duplicate or a time with nothing to fill lies between them: they share no frame."""
+        frames = moving_frames(takes)
+        apart = [Gap(frames[0], frames[1], HALF), Gap(frames[3], frames[4], HALF)]
+        moved = difference(frames[3], frames[4])
+
+        answers = _fill(stage, options, placement, apart)
+
+        assert [_count(answer) for answer in answers] == [1, 1]
+        assert difference(_frames(answers[1])[0], draw_pattern(takes, 3.5)) < moved / 4
+
+    def test_one_load_fills_several_streams(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        """A long still scene ends a stream and begins another; an empty one is no mistake."""
+        gaps = gaps_between(moving_frames(takes), [HALF] * (takes.frames - 1))
+
+        with stage.load(placement, options) as fill:
+            counts = [len(list(fill(iter(some)))) for some in (gaps[:2], [], gaps[2:])]
+
+        assert counts == [2, 0, 2]
+
+    def test_it_gives_back_what_it_took(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        """Threads and open files are as before. The first run may leave what stays with the process for good."""
+        _digest(stage, options, placement, takes)
+        before = _held()
+
+        _digest(stage, options, placement, takes)
+
+        assert _held() == before
+
+    def test_closing_it_early_cleans_up(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        _digest(stage, options, placement, takes)
+        before = _held()
+
+        with stage.load(placement, options) as fill:
+            answers = _closable(fill(iter(gaps_between(moving_frames(takes), [HALF] * (takes.frames - 1)))))
+            next(answers)
+            answers.close()
+
+        assert _held() == before
+
+    def test_an_error_in_the_source_comes_through(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        """The generator's own error decides what the daemon does next; an interpolator must not swallow it."""
+        with pytest.raises(ZeroDivisionError), stage.load(placement, options) as fill:
+            list(fill(_breaking(gaps_between(moving_frames(takes), [HALF] * (takes.frames - 1)))))
+
+    def test_nothing_heavy_is_imported_before_load(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        cost = measure(stage, options, placement, takes, fill=False)
+
+        assert cost.heavy == (), "the service estimates with no model library in memory"
+
+    def test_it_takes_no_more_memory_than_it_said(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        """Resident memory at its peak, in a process of its own; libraries that `load` imports count."""
+        cost = measure(stage, options, placement, takes)
+        if cost.ram is None:
+            pytest.skip("this system does not tell a process's peak memory")
+
+        assert cost.ram <= stage.estimate(takes, _doubled(takes), options).ram + TOLERANCE
+
+
+def draw_pattern(spec: ClipSpec, time: float) -> Frame:
+    """A smooth pattern in three colours; at ``time``, counted in source frames, it has moved so many times `STEP`."""
+    rows, columns = np.mgrid[0 : spec.height, 0 : spec.width].astype(np.float64)
+    x, y = columns - STEP[0] * time, rows - STEP[1] * time
+    red = np.sin(x / 5.0) * np.cos(y / 6.5)
+    green = np.sin((x + y) / 7.5 + 1.0) * np.cos((x - 2 * y) / 17.0)
+    blue = np.cos(x / 8.5 + 2.0) * np.sin(y / 5.5)
+    samples = 0.5 + 0.25 * np.stack([red + green, green + blue, blue + red], axis=-1)
+    levels = (samples.clip(0, 1) * np.iinfo(spec.dtype).max).round()
+    return levels.astype(np.uint8) if spec.depth == 8 else levels.astype(np.uint16)
+
+
+def moving_frames(spec: ClipSpec) -> list[Frame]:
+    """The source clip: the pattern at each whole time, read-only as the daemon hands frames out."""
+    frames = [draw_pattern(spec, float(index)) for index in range(spec.frames)]
+    for frame in frames:
+        frame.flags.writeable = False
+    return frames
+
+
+def gaps_between(frames: Sequence[Frame], times: Sequence[tuple[Fraction, ...]]) -> list[Gap]:
+    """Neighbouring gaps that share their frames, with the times that each is asked for."""
+    return [Gap(x0, x1, asked) for (x0, x1), asked in zip(pairwise(frames), times, strict=True)]
+
+
+def difference(one: Frame, two: Frame) -> float:
+    """Mean absolute difference, in shares of full range."""
+    return float(np.abs(one.astype(np.float64) - two).mean() / np.iinfo(one.dtype).max)
+
+
+def nearest_gap(frame: Frame, gaps: Sequence[Gap]) -> int:
+    """The index of the gap whose two frames are most like ``frame``."""
+    return int(np.argmin([difference(frame, gap.x0) + difference(frame, gap.x1) for gap in gaps]))
+
+
+def measure(
+    stage: Interpolator[Any], options: InterpolatorOptions, placement: Placement, takes: ClipSpec, *, fill: bool = True
+) -> Cost:
+    """What the stage costs in a fresh process. All of it is pickled, so the stage's module must be importable.
+
+    Without ``fill`` it only estimates there. Raises AssertionError with the process's own words when it fails.
+    """
+    gaps = gaps_between(moving_frames(takes), [HALF] * (takes.frames - 1)) if fill else []
+    work = {
+        "stage": stage,
+        "options": options,
+        "placement": placement,
+        "takes": takes,
+        "gives": _doubled(takes),
+        "gaps": gaps,
+    }
+    done = subprocess.run(
+        [sys.executable, str(_PROBE)], input=pickle.dumps(sys.path) + pickle.dumps(work), capture_output=True
+    )
+    assert done.returncode == 0, f"{stage.name} failed in a process of its own:\n{done.stderr.decode()}"
+    told = json.loads(done.stdout.splitlines()[-1])
+    return Cost(tuple(told["heavy"]), told["ram"])
+
+
+def _doubled(takes: ClipSpec) -> ClipSpec:
+    return replace(takes, frames=2 * takes.frames - 1, fps=2 * takes.fps)
+
+
+def _fill(
+    stage: Interpolator[Any], options: InterpolatorOptions, placement: Placement, gaps: Sequence[Gap]
+) -> list[Filled]:
+    with stage.load(placement, options) as fill:
+        return list(fill(iter(gaps)))
+
+
+def _digest(stage: Interpolator[Any], options: InterpolatorOptions, placement: Placement, takes: ClipSpec) -> str:
+    """One number for all frames that fill a clip."""
+    digest = hashlib.sha256()
+    for answer in _fill(stage, options, placement, gaps_between(moving_frames(takes), [HALF] * (takes.frames - 1))):
+        for frame in _frames(answer):
+            digest.update(np.ascontiguousarray(frame).data)
+    return digest.hexdigest()
+
+
+def _frames(answer: Filled) -> Sequence[Frame]:
+    assert not isinstance(answer, Cut), "a steadily moving pattern has no cut"
+    return answer
+
+
+def _count(answer: Filled) -> int:
+    assert isinstance(answer, (list, tuple)), "an answer is a list or tuple of frames, or CUT"
+    return len(answer)
+
+
+def _breaking(gaps: Iterable[Gap]) -> Iterator[Gap]:
+    taken = iter(gaps)
+    yield next(taken)
+    yield next(taken)
+    raise ZeroDivisionError("this source breaks after two gaps")
+
+
+def _closable(answers: Any) -> Any:
+    assert hasattr(answers, "close"), "the daemon ends a stream that it does not need to the end: yield the answers"
+    return answers
+
+
+def _held() -> dict[str, int]:
+    """How many threads and open files the process has, where /proc tells."""
+    gc.collect()
+    folders = {"threads": Path("/proc/self/task"), "files": Path("/proc/self/fd")}
+    return {name: len(list(folder.iterdir())) for name, folder in folders.items() if folder.is_dir()}
