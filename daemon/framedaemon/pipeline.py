@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import cv2
+
 from framedaemon.clip import Clip, Frame
 from framedaemon.errors import DiskFull, FramedaemonError, OutOfMemory, StageFailed
 from framedaemon.fingerprint import Fingerprints
@@ -81,6 +83,7 @@ def run(plan: Plan, folder: Path, registry: Registry, comment: str, report: Repo
     """
     output = folder / f"video{plan.video.suffix}"
     _discard(output)
+    cv2.setNumThreads(1)  # stages run side by side, each with as many threads of its own as its placement gives it
     try:
         return _run(plan, output, registry, comment, report)
     except BaseException as error:  # SystemExit too: a stage that says it ends its attempt, not the process

@@ -19,6 +19,8 @@ from framedaemon.errors import JobRejected
 from framedaemon.stages import Options, StageKind
 from framedaemon.toml import TomlError, fit
 
+_WRITTEN_FACTOR = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12}|/[0-9]{1,12})?")
+
 O = TypeVar("O", bound=Options)  # noqa: E741  (one letter a kind)
 
 
@@ -27,12 +29,15 @@ def parse_factor(value: object) -> Fraction:
     try:
         if isinstance(value, bool) or not isinstance(value, (int, float, str, Fraction)):
             raise ValueError
+        if isinstance(value, str) and not _WRITTEN_FACTOR.fullmatch(value.strip()):
+            raise ValueError  # Fraction("1e999999999") would compute for ever
         factor = Fraction(str(value).strip()) if isinstance(value, (str, float)) else Fraction(value)
     except (ValueError, ZeroDivisionError):
         raise ValueError(f"{value!r} is not a factor: write 2, 2.5 or '5/2'") from None
-    if not 0 < factor <= 1000:
+    exact = factor.limit_denominator(1_000_000)
+    if exact <= 0 or factor > 1000:
         raise ValueError(f"{value!r} is not a factor above 0 and at most 1000")
-    return factor.limit_denominator(1_000_000)
+    return exact
 
 
 def _stage_name(name: str) -> str:
