@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 
 def numbered(number: int, width: int = 64, height: int = 48) -> npt.NDArray[np.uint8]:
-    """Grey that says ``number`` (counted round at 30), 8 levels a step; the top left quarter is white, so that turns show."""
+    """Grey that says ``number`` (counted round at 30), 8 levels a step; its top left is white, so that turns show."""
     picture = np.full((height, width, 3), 8 * (number % 30), np.uint8)
     picture[: height // 2, : width // 2] = 255
     return picture

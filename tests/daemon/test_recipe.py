@@ -77,7 +77,10 @@ def test_a_factor_is_not_rounded_to_television_rates() -> None:
     assert parse_factor("29.97") == Fraction(2997, 100)
 
 
-@pytest.mark.parametrize("value", [0, -1, 1001, "x", "1/0", "1e999999999", "0.0000001", True, None, float("inf"), float("nan"), []])
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, 1001, "x", "1/0", "1e999999999", "0.0000001", True, None, float("inf"), float("nan"), []],
+)
 def test_what_is_no_factor_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="is not a factor"):
         parse_factor(value)
