@@ -217,7 +217,8 @@ def _print_plan(title: str, plan: PlanSummary, admission: int) -> None:
         placement = step.placement
         out.print(f"  {step.kind:<12}{step.stage}")
         options = {key: value for key, value in step.options.items() if value not in (None, "")}
-        out.print("              " + show(", ".join(f"{key} = {value}" for key, value in options.items())))
+        if options:
+            out.print("              " + show(", ".join(f"{key} = {value}" for key, value in options.items())))
         where = f"{placement['device']}, {placement['threads']} threads: {placement['reason']}"
         out.print(f"              about {show_bytes(step.ram_bytes)} of memory, {show_seconds(step.seconds)}; {where}")
     out.print(f"  drawn       {plan.drawn}")
