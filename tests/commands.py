@@ -120,7 +120,7 @@ class Daemon:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=_drop_capabilities if plain else None,
+            preexec_fn=drop_capabilities if plain else None,
         )
 
     def signal(self, number: int) -> None:
@@ -177,7 +177,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0
         time.sleep(0.02)
 
 
-def _drop_capabilities() -> None:
+def drop_capabilities() -> None:
     """In the child: give up for good what lets root pass over permissions. Fails without harm for who is not root."""
     if os.geteuid() == 0:
         libc = ctypes.CDLL(None)

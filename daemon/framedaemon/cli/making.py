@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -93,7 +93,8 @@ def explain(
     here, settings = open_instance(instance)
     layer = Layer("command line", _command_line(generate, frames, interpolate, fps, seed, set_ or []))
     file = file.resolve()
-    prepared = single.prepare(file, here, settings, single.recipes_for(file, here, settings, layer))
+    with redirect_stdout(sys.stderr):  # what a plugin prints is no answer of ours
+        prepared = single.prepare(file, here, settings, single.recipes_for(file, here, settings, layer))
     if json:
         print_json([one.plan.summary().model_dump(mode="json") for one in prepared])
         return

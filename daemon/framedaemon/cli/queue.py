@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
@@ -138,7 +138,8 @@ def plugins(json: JsonOption = False, instance: InstanceOption = None) -> None:
     from framedaemon.plugins import load_plugins
 
     here, settings = open_instance(instance)
-    registry = load_plugins(here.plugins, settings.plugins.disabled)
+    with redirect_stdout(sys.stderr):  # what a plugin prints is no answer of ours
+        registry = load_plugins(here.plugins, settings.plugins.disabled)
     if json:
         print_json([asdict(plugin) for plugin in registry.plugins.values()])
     else:

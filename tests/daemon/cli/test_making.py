@@ -227,6 +227,7 @@ def test_explaining_runs_nothing_and_writes_nothing(command: Commands, instance:
 
 def test_the_plan_as_json_is_all_that_stdout_holds(command: Commands, instance: Instance) -> None:
     path = drop(instance, "test.png", "[[job]]\ngenerate.seed = 1\n[[job]]\ngenerate.seed = 2\n")
+    (instance.plugins / "noisy.py").write_text("print('a plugin speaks')\n")
 
     said = command("explain", path, "--json", "--fps", "8")
 

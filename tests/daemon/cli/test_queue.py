@@ -1,0 +1,268 @@
+"""status, jobs, retry, cancel and plugins, on an instance that has seen some work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from commands import PATIENT, PROGRAM, SIDECAR, Commands, daemon, drawing, drop_capabilities, wait_until
+from framedaemon.instance import Instance
+from framedaemon.ledger import Ledger
+from living import drop, files_below, jobs_of, make_instance, run_all
+
+BROKEN_NAME = os.fsdecode(b"caf\xe9\n.png")
+READING = [["status"], ["status", "--json"], ["status", "--follow"], ["jobs"], ["jobs", "--json"], ["plugins"]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Commands:
+    return Commands(monkeypatch, capfd)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An instance whose daemon made one video and failed twice, once for a name that prints badly."""
+    instance = make_instance(tmp_path_factory.mktemp("finished"))
+    (instance.plugins / "patient.py").write_text(PATIENT)
+    drop(instance, "good.png")
+    drop(instance, "pets/bad.png", "[encode]\ncrf = 99\n")
+    drop(instance, "plain.png").rename(instance.input / BROKEN_NAME)
+    (instance.input / BROKEN_NAME).write_text("no picture")
+    run_all(instance)
+    yield instance.root
+
+
+@pytest.fixture
+def instance(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instance:
+    """A copy of it, as the current folder."""
+    shutil.copytree(finished, tmp_path / "instance")
+    monkeypatch.chdir(tmp_path / "instance")
+    return Instance(tmp_path / "instance")
+
+
+def job_of(instance: Instance, name: str) -> str:
+    return next(job.id for job in jobs_of(instance) if job.name == name)
+
+
+def everything(instance: Instance) -> dict[str, bytes]:
+    files = (path for path in instance.root.rglob("*") if path.is_file() and "__pycache__" not in str(path))
+    return {str(path): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_looking_leaves_nothing_behind(command: Commands, instance: Instance, words: list[str]) -> None:
+    """Not even a log beside the ledger: were it root's, the daemon could not open its ledger any more."""
+    before = everything(instance)
+
+    assert command(*words).code == 0
+
+    assert everything(instance) == before
+
+
+@pytest.mark.parametrize("words", READING, ids=" ".join)
+def test_looking_where_no_daemon_ever_ran_shows_nothing_and_makes_nothing(
+    command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert command(*words).code == 0
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["status", "--json"], ["jobs"]], ids=" ".join)
+def test_looking_needs_no_right_to_write(instance: Instance, words: list[str]) -> None:
+    for path in (*instance.root.rglob("*"), instance.root):
+        path.chmod(path.stat().st_mode & 0o555)
+
+    said = subprocess.run([*PROGRAM, *words], capture_output=True, text=True, preexec_fn=drop_capabilities)
+
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "good.png" in said.stdout
+
+
+def test_looking_needs_no_right_to_write_while_the_daemon_does(instance: Instance) -> None:
+    ledger = Ledger(instance.ledger)
+    ledger.claiming([("d9", "new.png", None)], 1.0)
+    ledger.add_job("d9", 1, "{}", "new", 0, 9e9)
+    for path in instance.tmp.glob("ledger*"):
+        path.chmod(0o444)
+    instance.tmp.chmod(0o555)
+
+    said = subprocess.run([*PROGRAM, "jobs"], capture_output=True, text=True, preexec_fn=drop_capabilities)
+
+    ledger.close()
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.splitlines()[0].split() == ["d9-1", "queued", "new.png"]
+
+
+def test_looking_works_while_the_daemon_writes(command: Commands, instance: Instance) -> None:
+    stop = threading.Event()
+    writer = threading.Thread(target=_write_on, args=(instance, stop))
+    writer.start()
+    try:
+        said = [command("jobs", "--json", "--limit", "1000") for _ in range(20)]
+    finally:
+        stop.set()
+        writer.join()
+
+    counts = [len(each.json) for each in said]
+    assert {each.code for each in said} == {0}
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0]
+
+
+def test_the_status_tells_counts_reasons_and_that_no_daemon_runs(command: Commands, instance: Instance) -> None:
+    facts = command("status", "--json").json
+
+    assert facts["daemon"] is None
+    assert facts["current"] is None
+    assert facts["counts"] == {"done": 1, "failed": 2}
+    assert {(job["name"], job["state"], job["output"]) for job in facts["ended"]} == {
+        ("good.png", "done", "good.mp4"), ("pets/bad.png", "failed", None), (r"caf\xe9\n.png", "failed", None),
+    }  # fmt: skip
+
+
+def test_the_status_is_a_table_for_people(command: Commands, instance: Instance) -> None:
+    said = command("status").out
+
+    assert said.startswith("no daemon runs: 1 done, 2 failed")
+    assert "99 is not in 0..51" in said
+    assert r"caf\xe9\n.png" in said
+
+
+def test_jobs_are_listed_one_a_line_the_newest_first(command: Commands, instance: Instance) -> None:
+    said = command("jobs")
+
+    rows = [line.split()[1:3] for line in said.out.splitlines()]
+    assert sorted(rows) == [["done", "good.png"], ["failed", r"caf\xe9\n.png"], ["failed", "pets/bad.png"]]
+    assert [line.split()[0] for line in said.out.splitlines()] == [job.id for job in jobs_of(instance)[::-1]]
+
+
+def test_jobs_can_be_chosen_by_state_and_number(command: Commands, instance: Instance) -> None:
+    assert [job["name"] for job in command("jobs", "--json", "--state", "done").json] == ["good.png"]
+    assert len(command("jobs", "--json", "--state", "failed", "--limit", "1").json) == 1
+    assert command("jobs", "--state", "lost").code == 2
+
+
+def test_a_retry_puts_picture_and_sidecar_back_and_removes_the_reason(command: Commands, instance: Instance) -> None:
+    said = command("retry", job_of(instance, "pets/bad.png"))
+
+    assert (said.code, said.out) == (0, f"pets/bad.png: back in {instance.input / 'pets'}\n")
+    assert files_below(instance.input) >= {"pets/bad.png", "pets/bad.toml"}
+    assert not any((instance.failed / "pets").iterdir())
+
+
+def test_a_picture_that_was_mended_and_retried_becomes_a_video(command: Commands, instance: Instance) -> None:
+    command("retry", job_of(instance, "pets/bad.png"))
+    (instance.input / "pets" / "bad.toml").write_text("[encode]\ncrf = 30\n")
+
+    assert command("once").code == 0
+
+    assert (instance.output / "pets" / "bad.mp4").exists()
+    assert command("retry", "--all").out.splitlines() == [rf"caf\xe9\n.png: back in {instance.input}"]
+
+
+def test_retrying_all_with_nothing_there_is_no_failure(command: Commands, instance: Instance) -> None:
+    command("retry", "--all")
+
+    said = command("retry", "--all")
+
+    assert (said.code, said.out, said.err) == (0, "", "")
+
+
+def test_what_cannot_be_retried_is_said(command: Commands, instance: Instance) -> None:
+    gone = job_of(instance, "pets/bad.png")
+    (instance.failed / "pets" / "bad.png").unlink()
+
+    said = command("retry", gone, job_of(instance, "good.png"), "nonsense")
+
+    assert (said.code, said.out) == (1, "")
+    assert said.err.count("no job with this id has failed") == 2
+    assert "pets/bad.png: is not in" in said.err
+
+
+@pytest.mark.parametrize("words", [[], ["--all", "some-job"]])
+def test_a_retry_of_nothing_or_of_both_is_wrong_usage(command: Commands, instance: Instance, words: list[str]) -> None:
+    assert command("retry", *words).code == 2
+
+
+def test_a_job_is_cancelled_by_the_next_daemon_when_none_runs(command: Commands, instance: Instance) -> None:
+    ledger = Ledger(instance.ledger)
+    ledger.claiming([("d9", "new.png", None)], 1.0)
+    ledger.add_job("d9", 1, "{}", "new", 0, 1.0)
+    ledger.set_drop("d9", "open")
+    ledger.close()
+    (instance.jobs / "d9" / "source").mkdir(parents=True)
+    (instance.jobs / "d9" / "source" / "new.png").write_text("picture")
+
+    said = command("cancel", "d9-1")
+
+    assert (said.code, said.out) == (0, "d9-1: no daemon is running; it will be cancelled when one starts\n")
+    assert command("once").code == 0
+    assert files_below(instance.failed) >= {"new.png", "new.error.txt"}
+    assert command("jobs", "--state", "cancelled", "--json").json[0]["id"] == "d9-1"
+
+
+def test_what_is_not_there_or_has_ended_is_not_cancelled(command: Commands, instance: Instance) -> None:
+    said = command("cancel", "nonsense", job_of(instance, "good.png"))
+
+    assert (said.code, said.out) == (1, "")
+    assert "nonsense: no such job" in said.err
+    assert "ended already: done" in said.err
+    assert not (instance.tmp / "requests").exists() or not any((instance.tmp / "requests").iterdir())
+
+
+def test_a_running_daemon_is_seen_and_told(command: Commands, instance: Instance) -> None:
+    drop(instance, "slow.png", SIDECAR)
+
+    with daemon(instance) as running:
+        wait_until(lambda: drawing(instance), "the job")
+        wait_until(lambda: (command("status", "--json").json["current"] or {}).get("stages"), "its progress")
+        facts, table = command("status", "--json").json, command("status").out
+        said = command("cancel", facts["current"]["job"])
+        running.wait_for("job_failed")
+
+    assert facts["daemon"] == running.process.pid
+    assert facts["current"]["name"] == "slow.png"
+    assert facts["current"]["stages"]["patient"]["total"] == 3
+    assert table.startswith(f"daemon runs, process {running.process.pid}")
+    assert (said.code, said.out) == (0, f"{facts['current']['job']}: the daemon was told\n")
+    assert jobs_of(instance)[-1].state == "cancelled"
+
+
+def test_plugins_are_listed_with_what_they_offer(command: Commands, instance: Instance) -> None:
+    said = command("plugins")
+    facts = {plugin["name"]: plugin for plugin in command("plugins", "--json").json}
+
+    assert said.code == 0
+    assert len(said.out.splitlines()) == len(facts)
+    assert facts["stages"]["stages"] == ["generate faulty", "interpolate blend"]
+    assert facts["stages"]["origin"] == str(instance.plugins / "stages.py")
+    assert facts["ffmpeg"]["origin"].startswith("framedaemon ")
+
+
+def test_a_broken_plugin_is_listed_with_its_reason(command: Commands, instance: Instance) -> None:
+    (instance.plugins / "broken.py").write_text("print('noise')\nraise RuntimeError('it is broken')\n")
+
+    said = command("plugins", "--json")
+    broken = next(plugin for plugin in said.json if plugin["name"] == "broken")
+
+    assert said.code == 1
+    assert (broken["state"], broken["reason"]) == ("broken", "RuntimeError: it is broken")
+
+
+def _write_on(instance: Instance, stop: threading.Event) -> None:
+    ledger = Ledger(instance.ledger)
+    number = 0
+    while not stop.is_set():
+        number += 1
+        ledger.claiming([(f"w{number}", "x.png", None)], 1.0)
+        ledger.add_job(f"w{number}", 1, "{}", f"x{number}", 0, 1.0)
+    ledger.close()
