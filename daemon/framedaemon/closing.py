@@ -1,7 +1,7 @@
 """How jobs and drops end: videos appear in output/, pictures are put away, and a crash in between changes nothing.
 
     job    video made ─▶ row 'publishing' with its name ─▶ rename into output/ ─▶ receipt beside it ─▶ row 'done'
-    drop   every job ended ─▶ row 'closing' ─▶ picture to input/done/ or input/failed/ ─▶ row 'closed' ─▶ folder removed
+    drop   every job ended ─▶ row 'closing' with its place ─▶ picture to input/done/ or failed/ ─▶ row 'closed' ─▶ folder removed
 
 Each step is recorded before it is taken, and recognised if it was taken when the daemon starts again.
 """
@@ -57,7 +57,6 @@ class Closing:
         jobs = self._ledger.jobs_of(drop.id)
         failed = [job for job in jobs if job.state != "done"]
         workspace = Workspace(self._instance.jobs / drop.id)
-        self._ledger.set_drop(drop.id, "closing")
         folder = self._instance.failed if failed else self._instance.done
         rests = self._put_away(drop, workspace.source, folder, self._explain(drop, failed) if failed else None)
         self._ledger.close_drop(drop.id, str(rests.relative_to(self._instance.input)))
@@ -89,20 +88,31 @@ class Closing:
     def _put_away(self, drop: DropRow, source: Path, folder: Path, reason: str | None) -> Path:
         name = PurePosixPath(drop.name)
         picture, sidecar = source / name.name, source / drop.sidecar if drop.sidecar is not None else None
-        target = folder / name.parent
-        target.mkdir(parents=True, exist_ok=True)
-        stem, suffix = name.stem, name.suffix
-        side = drop.sidecar.removeprefix(stem) if drop.sidecar is not None else ".toml"
-        aside, side_aside, error_aside = free_paths(target, stem, (suffix, side, ".error.txt"))
-        if reason is not None:
-            write_atomically(error_aside, reason.encode("utf-8", "backslashreplace"))
+        side = drop.sidecar.removeprefix(name.stem) if drop.sidecar is not None else ".toml"
+        aside = self._place(drop, folder / name.parent, side)
+        stem = aside.name.removesuffix(name.suffix)
+        error_aside = aside.with_name(f"{stem}.error.txt")
         try:
+            if reason is not None:
+                write_atomically(error_aside, reason.encode("utf-8", "backslashreplace"))
             if sidecar is not None and os.path.lexists(sidecar):
-                move_aside(sidecar, side_aside)
+                move_aside(sidecar, aside.with_name(f"{stem}{side}"))
             return move_aside(picture, aside) if os.path.lexists(picture) else aside
         except OSError:
             error_aside.unlink(missing_ok=True)  # it comes again with the next try
+            if sidecar is None or os.path.lexists(sidecar):
+                self._ledger.closing(drop.id, None)  # others may take the place meanwhile
             raise
+
+    def _place(self, drop: DropRow, folder: Path, side: str) -> Path:
+        """Where the picture goes: after a crash where it was going, since its sidecar may be there already."""
+        if drop.rests is not None:
+            return self._instance.input / drop.rests
+        name = PurePosixPath(drop.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        aside, *_ = free_paths(folder, name.stem, (name.suffix, side, ".error.txt"))
+        self._ledger.closing(drop.id, str(aside.relative_to(self._instance.input)))
+        return aside
 
     def _explain(self, drop: DropRow, failed: Sequence[JobRow]) -> str:
         """The .error.txt: what was wrong, what to do, and what was tried."""

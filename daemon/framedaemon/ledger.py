@@ -68,7 +68,7 @@ class DropRow:
     sidecar: str | None
     state: DropState
     rests: str | None
-    """Where in input/ it lies since it was closed: ``done/photo.jpg``."""
+    """Where in input/ it lies since it was closed, or is to lie: ``done/photo.jpg``."""
     priority: int
     created: float
 
@@ -194,6 +194,11 @@ class Ledger:
 
     def set_drop(self, id: str, state: DropState) -> None:
         self._db.execute("UPDATE drops SET state = ? WHERE id = ?", (state, id))
+
+    def closing(self, id: str, rests: str | None) -> None:
+        """The drop's file is about to be put away, at ``rests`` below input/. Comes before anything moves."""
+        query = "UPDATE drops SET state = 'closing', rests = ? WHERE id = ?"
+        self._db.execute(query, (rests and os.fsencode(rests), id))
 
     def close_drop(self, id: str, rests: str) -> None:
         """The drop's file was put away, at ``rests`` below input/."""

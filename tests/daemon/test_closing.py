@@ -151,16 +151,41 @@ def test_a_picture_that_failed_keeps_its_sidecar_and_its_reason_under_one_number
 
 
 @pytest.mark.parametrize("moved", [(), ("cat.toml",), ("cat.toml", "cat.png")])
-def test_a_crash_while_a_picture_is_put_away_is_brought_to_its_end(desk: Desk, moved: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("place", ["cat", "cat-2"])
+def test_a_crash_while_a_picture_is_put_away_is_brought_to_its_end(
+    desk: Desk, moved: tuple[str, ...], place: str
+) -> None:
     desk.closing.publish(desk.job, 3.0)
-    desk.ledger.set_drop("d1", "closing")
+    desk.ledger.closing("d1", f"done/pets/{place}.png")
     (desk.instance.done / "pets").mkdir()
     for name in moved:
-        (desk.workspace.source / name).rename(desk.instance.done / "pets" / name)
+        (desk.workspace.source / name).rename(desk.instance.done / "pets" / name.replace("cat", place))
 
     desk.closing.close_drop(desk.ledger.drop("d1"))
 
-    names = {Path(name).suffix for name in files_below(desk.instance.done)}
-    assert names == {".png", ".toml"}
-    assert len(files_below(desk.instance.done)) == 2
+    assert files_below(desk.instance.done) == {f"pets/{place}.png", f"pets/{place}.toml"}
     assert desk.ledger.drop("d1").state == "closed"
+
+
+def test_a_crash_after_the_reason_was_written_leaves_one_reason(desk: Desk) -> None:
+    desk.ledger.finish("d1-1", "failed", "crf: 99 is not in 0..51", 3.0)
+    desk.ledger.closing("d1", "failed/pets/cat.png")
+    (desk.instance.failed / "pets").mkdir()
+    (desk.instance.failed / "pets" / "cat.error.txt").write_text("crf: 99 is not in 0..51")
+
+    desk.closing.close_drop(desk.ledger.drop("d1"))
+
+    assert files_below(desk.instance.failed) == {"pets/cat.png", "pets/cat.toml", "pets/cat.error.txt"}
+
+
+def test_a_place_that_could_not_be_reached_may_be_taken_by_others(desk: Desk) -> None:
+    desk.ledger.finish("d1-1", "failed", "crf: 99 is not in 0..51", 3.0)
+    desk.ledger.closing("d1", "failed/gone/cat.png")
+    with pytest.raises(FileNotFoundError):
+        desk.closing.close_drop(desk.ledger.drop("d1"))
+    (desk.instance.failed / "pets").mkdir()
+    (desk.instance.failed / "pets" / "cat.png").write_bytes(b"another cat")
+
+    desk.closing.close_drop(desk.ledger.drop("d1"))
+
+    assert desk.ledger.drop("d1").rests == "failed/pets/cat-2.png"

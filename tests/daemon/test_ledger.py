@@ -56,7 +56,7 @@ def test_a_drop_goes_from_claiming_to_closed(ledger: Ledger) -> None:
     claiming = ledger.drop("d")
 
     ledger.set_drop("d", "open")
-    ledger.set_drop("d", "closing")
+    ledger.closing("d", "done/sub/photo.jpg")
     ledger.close_drop("d", "done/sub/photo.jpg")
 
     assert (claiming.state, claiming.name, claiming.sidecar) == ("claiming", "sub/photo.jpg", "sub/photo.toml")
