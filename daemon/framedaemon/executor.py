@@ -73,6 +73,7 @@ class LocalExecutor:
         self._received = b""
         self._ready = False
         self._job: str | None = None
+        self._started = 0.0
         self._heard = 0.0
         self._advanced = 0.0
         self._idle_since = 0.0
@@ -113,7 +114,7 @@ class LocalExecutor:
         os.close(output)
         ours.setblocking(False)
         self._socket, self._received, self._ready = ours, b"", False
-        self._heard = self._advanced = self._idle_since = now
+        self._started = self._heard = self._advanced = self._idle_since = now
         self._send(Setup(root=str(self._instance.root), settings=self.settings))
 
     def available(self, now: float) -> bool:
@@ -151,7 +152,7 @@ class LocalExecutor:
             return self._not_before or None
         worker = self.settings.worker
         if not self._ready:
-            return self._heard + worker.start_seconds
+            return self._started + worker.start_seconds
         if self._job is None:
             return self._idle_since + worker.idle_unload_seconds
         return min(self._heard + worker.heartbeat_seconds, self._advanced + worker.stall_seconds)
@@ -191,7 +192,7 @@ class LocalExecutor:
         worker, code = self.settings.worker, self._process.poll()
         if code is not None:
             return "crashed", f"the worker {_ended(code)}{self._last_words()}"
-        if not self._ready and now - self._heard > worker.start_seconds:
+        if not self._ready and now - self._started > worker.start_seconds:
             return "stalled", f"the worker was not ready within {worker.start_seconds:g} s{self._last_words()}"
         if self._ready and now - self._heard > worker.heartbeat_seconds:
             return "stalled", f"the worker gave no sign of life for {worker.heartbeat_seconds:g} s"

@@ -106,6 +106,18 @@ def test_a_worker_that_cannot_start_is_tried_again_later_and_says_why(
     assert executor.available(time.monotonic() + 2)
 
 
+def test_a_worker_that_hangs_before_it_is_ready_is_replaced_although_its_heart_beats(tmp_path: Path) -> None:
+    executor = executor_in(tmp_path, "start_seconds = 4.0")
+    (tmp_path / "plugins" / "hangs.py").write_text("import time\ntime.sleep(3600)")
+
+    executor.order(ORDER, time.monotonic())
+    ended = poll_until(executor, Ended)
+
+    assert isinstance(ended, Ended)
+    assert ended.kind == "stalled"
+    assert "not ready within 4 s" in ended.reason
+
+
 def test_an_idle_worker_is_let_go(tmp_path: Path) -> None:
     executor = executor_in(tmp_path, "idle_unload_seconds = 0.0")
     executor.start(time.monotonic())
