@@ -29,6 +29,7 @@ from framedaemon.plan import Plan, Step
 from framedaemon.plugins import Registry
 from framedaemon.quality import GateReport, inspect
 from framedaemon.sources import Footage
+from framedaemon.spool import spool
 from framedaemon.stages import Delivery, Encode, Fill, Generate, Scratch
 from framedaemon.weave import Tally, no_fill, weave
 from framedaemon.workspace import size_of
@@ -121,14 +122,12 @@ def _run(plan: Plan, output: Path, registry: Registry, comment: str, report: Rep
     seconds = dict.fromkeys((plan.generate.task.name, filler, plan.encode.task.name), 0.0)
 
     with ExitStack() as stack:
-        generate: Generate = _load(plan.generate, registry, stack, seconds)
+        drawn = _drawn(plan, registry, folder, stack, seconds, drawn_meter, report)
         fill: Fill = no_fill if plan.interpolate is None else _load(plan.interpolate, registry, stack, seconds)
         encode: Encode = _load(plan.encode, registry, stack, seconds)
 
         started = time.perf_counter()
-        frames = generate(plan.source, _scratch(folder, plan.generate, report))
-        drawn = Clip(plan.drawn, _clearing(drawn_meter.through(frames), plan), plan.generate.task.name)
-        ahead = stack.enter_context(HandOver(iter(drawn), "generate"))
+        ahead = stack.enter_context(HandOver(drawn, "generate"))
         taken = Clip(plan.drawn, taken_meter.through(iter(ahead)), plan.generate.task.name)
         woven = weave(taken, plan.timeline, fill, filler, tally)
         ready = stack.enter_context(HandOver(woven_meter.through(iter(woven)), "interpolate"))
@@ -149,6 +148,27 @@ def _run(plan: Plan, output: Path, registry: Registry, comment: str, report: Rep
     if not gate.passed:
         raise StageFailed("the video did not pass the quality gate: " + "; ".join(gate.failures))
     return Made(output, gate, tally, {name: round(value, 3) for name, value in seconds.items()}, size_of(output))
+
+
+def _drawn(
+    plan: Plan,
+    registry: Registry,
+    folder: Path,
+    stack: ExitStack,
+    seconds: dict[str, float],
+    meter: Meter,
+    report: Report,
+) -> Iterator[Frame]:
+    """The generator's frames: as they are drawn, or, where the policy says so, all drawn and the generator unloaded."""
+    with ExitStack() as own:
+        generate: Generate = _load(plan.generate, registry, own, seconds)
+        frames = generate(plan.source, _scratch(folder, plan.generate, report))
+        drawn = iter(Clip(plan.drawn, _clearing(meter.through(frames), plan), plan.generate.task.name))
+        where = plan.generate.placement.spool
+        if where != "none":
+            return spool(drawn, where, folder / "frames")
+        stack.enter_context(own.pop_all())
+        return drawn
 
 
 def _load(step: Step, registry: Registry, stack: ExitStack, seconds: dict[str, float]) -> Any:

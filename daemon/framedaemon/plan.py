@@ -84,12 +84,15 @@ class Plan:
     def need(self) -> Need:
         """Bytes that the job will write."""
         temporary = sum(step.estimate.disk for step in self.steps if step is not self.encode)
+        if self.generate.placement.spool == "png":
+            temporary += self.drawn.frames * self.drawn.frame_bytes
         return Need(temporary, self.encode.estimate.disk)
 
     @property
     def ram(self) -> int:
         """Bytes of memory: the stages stream side by side, so theirs add up."""
-        return sum(step.estimate.ram for step in self.steps)
+        kept = self.drawn.frames if self.generate.placement.spool == "memory" else 0
+        return sum(step.estimate.ram for step in self.steps) + kept * self.drawn.frame_bytes
 
     @property
     def seconds(self) -> float:

@@ -117,7 +117,7 @@ class Placement:
     clear_cache_every: int = 0
     """Source frames between two clearings of the accelerator's cache; 0: never."""
     spool: Literal["none", "memory", "png"] = "none"
-    """Where a stage's frames wait when it cannot share the device with the next one."""
+    """Where a generator's frames wait when it cannot share the device with the interpolator: none, they stream."""
     threads: int = 1
     """CPU threads that the stage may use."""
     reason: str = ""

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -345,6 +346,29 @@ def test_the_accelerators_cache_is_cleared_as_often_as_the_policy_says(
         bench.run(replace(plan, generate=replace(plan.generate, placement=placement)))
 
     assert len(cleared) == passes
+
+
+@pytest.mark.parametrize("where", ["memory", "png"])
+def test_a_spooled_generator_is_unloaded_before_the_interpolator_is_loaded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, where: Literal["memory", "png"]
+) -> None:
+    load, drawing_was_loaded = Filling.load, list[int]()
+
+    @contextmanager
+    def watched(self: Filling, placement: Placement, options: BlendOptions) -> Iterator[Fill]:
+        drawing_was_loaded.append(bench.drawing.loaded)
+        with load(self, placement, options) as fill:
+            yield fill
+
+    monkeypatch.setattr(Filling, "load", watched)
+    plan = bench.plan("ffmpeg")
+    spooled = replace(plan, generate=replace(plan.generate, placement=replace(plan.generate.placement, spool=where)))
+
+    made = bench.run(spooled)
+
+    assert drawing_was_loaded == [0]
+    assert made.tally.filled == 7
+    assert list((bench.folder / "frames").rglob("*.png")) == []
 
 
 def test_a_meter_counts_frames_and_the_time_it_takes_to_get_them() -> None:
