@@ -433,6 +433,24 @@ def test_a_report_that_could_not_be_recorded_counts_when_it_is_heard_again(desk:
     assert len(desk.ledger.attempts("cat-1")) == 1
 
 
+def test_a_video_is_published_once_even_if_what_it_took_cannot_be_recorded(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.claim("cat")
+    desk.start()
+    monkeypatch.setattr(desk.ledger.history, "measure", _refuse)
+    with pytest.raises(sqlite3.OperationalError):
+        desk.finish("cat-1")
+    monkeypatch.undo()
+
+    desk.hear(Finished(job="cat-1", video="video.raw", bytes=5, seconds={"raw": 4.0}))
+
+    assert len(desk.told(JobPublished)) == 1
+    assert files_below(desk.instance.output) >= {"cat1.raw", "cat1.json"}
+    assert not (desk.instance.jobs / "cat").exists()
+    assert desk.ledger.history.seconds("raw", 1.0) is not None
+
+
 def test_a_picture_that_input_does_not_take_back_is_put_away_later(desk: Desk) -> None:
     desk.claim("cat")
     desk.instance.done.rmdir()
@@ -461,6 +479,10 @@ def test_a_picture_put_away_late_has_its_reason_once(desk: Desk, monkeypatch: py
     desk.dispatch.close_held()
 
     assert files_below(desk.instance.input) == {"failed/cat.png", "failed/cat.error.txt"}
+
+
+def _refuse(*facts: object) -> None:
+    raise sqlite3.OperationalError("database or disk is full")
 
 
 def _full(source: Path, target: Path) -> Path:

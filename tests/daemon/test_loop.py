@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -221,6 +222,21 @@ def test_an_input_folder_that_vanishes_is_said_once_and_found_again(tmp_path: Pa
 
         assert len(running.said("input_unreadable")) == 1
         assert "a mount missing" in running.said("input_unreadable")[0]["problem"]
+
+
+def test_an_input_folder_that_comes_back_is_looked_through_whatever_the_next_scans_time(instance: Instance) -> None:
+    away, picture = instance.root / "away", drop(Instance(instance.root / "elsewhere"), "a.png")
+
+    with daemon(instance) as running:
+        instance.input.rename(away)
+        running.signal(signal.SIGUSR1)
+        running.wait_for("input_unwatched")
+        shutil.copy(picture, away)
+        away.rename(instance.input)
+        running.signal(signal.SIGUSR1)
+        running.wait_for("job_published")
+
+    assert files_below(instance.output) >= {"a.mp4"}
 
 
 def test_an_input_folder_that_lets_go_of_nothing_is_said_once_and_stops_nothing_else(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import av
 import pytest
 
-from fakes import machine, picture, registry_of
+from fakes import Raw, Squares, machine, picture, registry_of
 from framedaemon import receipt
 from framedaemon.layers import Layer, read_request
 from framedaemon.pipeline import Made, run
@@ -63,6 +63,17 @@ def test_the_recipe_of_a_receipt_gives_an_equal_plan(registry: Registry, interpo
 
     told = json.loads(json.dumps(receipt.resolved(plan)))
     (recipe,) = read_request([Layer("receipt", told)]).recipes
+
+    assert make_plan(source, recipe, registry, machine(), seed=0) == plan
+
+
+def test_a_video_without_interpolation_is_made_again_where_no_interpolator_is() -> None:
+    registry = registry_of(Squares(), Raw())
+    asked = Recipe(generate=StageChoice(options={"frames": 3}), interpolate=InterpolateChoice(use="none"))
+    source = picture()
+    plan = make_plan(source, asked, registry, machine(), seed=77)
+
+    (recipe,) = read_request([Layer("receipt", receipt.resolved(plan))]).recipes
 
     assert make_plan(source, recipe, registry, machine(), seed=0) == plan
 

@@ -59,6 +59,7 @@ def everything(instance: Instance) -> dict[str, bytes]:
 def test_looking_leaves_nothing_behind(command: Commands, instance: Instance, words: list[str]) -> None:
     """Not even a log beside the ledger: were it root's, the daemon could not open its ledger any more."""
     before = everything(instance)
+    assert {path.name for path in instance.tmp.glob("ledger*")} == {"ledger.sqlite3"}
 
     assert command(*words).code == 0
 
