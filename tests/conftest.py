@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
@@ -14,3 +19,14 @@ settings.load_profile("framedaemon")
 def _no_instance_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test never touches the instance of the person who runs it."""
     monkeypatch.delenv("FRAMEDAEMON_INSTANCE", raising=False)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A folder in another filesystem than tmp_path."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second filesystem here")
+    folder = Path(tempfile.mkdtemp(dir=shared))
+    yield folder
+    shutil.rmtree(folder)

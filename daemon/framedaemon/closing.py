@@ -1,7 +1,7 @@
 """How jobs and drops end: videos appear in output/, pictures are put away, and a crash in between changes nothing.
 
     job    video made ─▶ row 'publishing' with its name ─▶ rename into output/ ─▶ receipt beside it ─▶ row 'done'
-    drop   every job ended ─▶ row 'closing' with its place ─▶ picture to input/done/ or failed/ ─▶ row 'closed' ─▶ folder removed
+    drop   every job ended ─▶ row 'closing' with its place ─▶ picture to input/done/ or failed/ ─▶ row 'closed'
 
 Each step is recorded before it is taken, and recognised if it was taken when the daemon starts again.
 """

@@ -8,7 +8,9 @@ next job ─▶ attempt recorded ─▶ order ─▶ planned ─▶ room on the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from framedaemon import disk
 from framedaemon.closing import Closing
@@ -152,7 +154,11 @@ class Dispatch:
             return
         self._said_waiting.discard(job.id)
         plan = PlanSummary.model_validate_json(job.plan) if job.plan is not None else None
-        frames, seconds, size = plan.frames if plan is not None else 0, wall - (job.started or wall), size_of(target)
+        frames, seconds, size = (
+            plan.frames if plan is not None else 0,
+            wall - (job.started or wall),
+            _size_of_published(target),
+        )
         name = str(target.relative_to(self._instance.output))
         self._log.info(
             "job_published", job=job.id, name=show(job.name), output=show(name), frames=frames,
@@ -277,3 +283,10 @@ class Dispatch:
     def _rest(self) -> None:
         self._at_work = None
         self.progress = None
+
+
+def _size_of_published(video: Path) -> int:
+    """Bytes of a video that others may take away, or move, as soon as they see it: 0 then."""
+    with suppress(OSError):
+        return size_of(video)
+    return 0

@@ -8,6 +8,7 @@ Many arrivals share one commit, since each costs a flush of the disk.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import secrets
 import shutil
@@ -30,7 +31,7 @@ BATCH = 256
 
 
 def new_drop_id(now: float) -> str:
-    """An id that sorts by time: ``20261122T124530-9f3a1c``."""
+    """An id that sorts by time: ``20261122T124530-9f3a1c07``."""
     return f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}-{secrets.token_hex(4)}"
 
 
@@ -71,12 +72,22 @@ class Intake:
     def adopt_sidecar(self, drop: DropRow, sidecar: Path, now: float) -> JobRejected | None:
         """Give a drop, none of whose jobs has been tried, the sidecar that came after it."""
         move(sidecar, self.workspace(drop.id).source / sidecar.name)
-        self._ledger.set_sidecar(drop.id, sidecar.name)
-        return self.reread(self._ledger.drop(drop.id), now)
+        return self._reread(drop, sidecar.name, now)
 
-    def reread(self, drop: DropRow, now: float) -> JobRejected | None:
-        """Make a drop's jobs anew, after a late sidecar; none of them has been tried."""
+    def resume_adoption(self, drop: DropRow, now: float) -> tuple[DropRow, JobRejected | None] | None:
+        """Use a late sidecar that had moved in, but was not recorded, when a crash came; None where there is none."""
+        source, name = self.workspace(drop.id).source, PurePosixPath(drop.name)
+        late = next(source.glob("*.toml"), None) if drop.sidecar is None else None
+        if late is None:
+            return None
+        _remove_original(late, self._instance.input / name.parent / late.name)
+        rejected = self._reread(drop, late.name, now)
+        return self._ledger.drop(drop.id), rejected
+
+    def _reread(self, drop: DropRow, sidecar: str, now: float) -> JobRejected | None:
+        """Make a drop's jobs anew, none of which has been tried, after a late sidecar."""
         with self._ledger.transaction():
+            self._ledger.set_sidecar(drop.id, sidecar)
             self._ledger.remove_jobs(drop.id)
             return self._open(drop.id, None, now)[1]
 
@@ -88,10 +99,11 @@ class Intake:
             if drop.sidecar is not None and os.path.lexists(workspace.source / drop.sidecar):
                 back = path.parent / drop.sidecar
                 if not os.path.lexists(back):
-                    (workspace.source / drop.sidecar).rename(back)
+                    move(workspace.source / drop.sidecar, back)
             workspace.remove()
             self._ledger.forget_drop(drop.id)
             return None
+        _remove_original(workspace.source / name, path)
         with self._ledger.transaction():
             return self._open(drop.id, None, now)
 
@@ -127,7 +139,7 @@ class Intake:
         if arrival.sidecar is not None and not arrival.shared:
             taken = workspace.source / arrival.sidecar.name
             if taken.exists() and not os.path.lexists(arrival.sidecar):
-                taken.rename(arrival.sidecar)
+                move(taken, arrival.sidecar)
         workspace.remove()
 
     def _open(self, id: str, refusal: str | None, now: float) -> tuple[DropRow, JobRejected | None]:
@@ -168,6 +180,20 @@ class Intake:
             paths = list(folder.iterdir()) if folder.is_dir() else []
             self._listed[folder] = {name.lower() for path in paths for name in (path.name, path.stem)}
         return self._listed[folder]
+
+
+def _remove_original(copy: Path, original: Path) -> None:
+    """Remove a file of input/ that a crash kept from going once it was copied across filesystems.
+
+    The copy has its time: another file of the same bytes that was dropped since is left alone.
+    """
+    if not (copy.is_file() and original.is_file()) or original.is_symlink():
+        return
+    here, there = copy.stat(), original.stat()
+    if here.st_dev == there.st_dev or here.st_mtime_ns != there.st_mtime_ns:
+        return
+    if filecmp.cmp(copy, original, shallow=False):
+        original.unlink()
 
 
 def _take(source: Path, target: Path, copy: bool) -> None:

@@ -119,6 +119,7 @@ class AttemptRow:
 _JOBS = "SELECT jobs.*, drops.name AS name FROM jobs JOIN drops ON drops.id = jobs.drop_id"
 
 _STARTABLE = "state IN ('queued', 'waiting')"
+_TRIED = "EXISTS (SELECT 1 FROM attempts WHERE job_id = jobs.id AND attempts.ended IS NULL)"
 _UNENDED = "ended IS NULL"
 
 
@@ -297,7 +298,7 @@ class Ledger:
         forgiven, shrunk = outcome in ("disk", "memory", "stopped"), outcome == "memory"
         change = "state = ?, reason = ?, not_before = ?, strikes = strikes - ?, shrinks = shrinks + ?"
         with self.transaction():
-            if self._update(id, "state = 'running'", change, state, _text(reason), not_before, forgiven, shrunk):
+            if self._update(id, _TRIED, change, state, _text(reason), not_before, forgiven, shrunk):
                 self._end_attempt(id, outcome, reason, now)
 
     def finish(self, id: str, state: JobState, reason: str, now: float, outcome: Outcome | None = None) -> None:

@@ -79,8 +79,13 @@ class Service:
     def recover(self) -> None:
         """Put right what a crash left half done. Runs once, before the first tick."""
         wall = time.time()
-        sweep_copies(self._instance.output)
+        for folder in (self._instance.output, self._instance.input):
+            sweep_copies(folder)
         self._resume_claims(wall)
+        for drop in self._ledger.drops("open"):
+            adopted = self._intake.resume_adoption(drop, wall) if self._untried(drop) else None
+            if adopted is not None:
+                self._welcome(*adopted, wall)
         for job in self._ledger.jobs("running"):
             self._dispatch.retry(job, "crashed", "the daemon or the machine stopped in the middle of it", wall)
         self._dispatch.publish_held(wall, every=True)
@@ -191,9 +196,11 @@ class Service:
             name = PurePosixPath(drop.name)
             names = {f"{name.stem}.toml", f"{name.name}.toml"}
             if drop.sidecar is None and name.parent == path.parent and path.name in names:
-                untried = all(job.attempts == 0 for job in self._ledger.jobs_of(drop.id))
-                return drop if untried else None
+                return drop if self._untried(drop) else None
         return None
+
+    def _untried(self, drop: DropRow) -> bool:
+        return all(job.attempts == 0 and job.ended is None for job in self._ledger.jobs_of(drop.id))
 
     def _tell(self, event: Event) -> None:
         for muted in self._registry.tell(event):

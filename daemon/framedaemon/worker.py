@@ -30,6 +30,7 @@ from framedaemon.plugins import Registry, load_plugins
 from framedaemon.settings import Settings
 from framedaemon.sources import Source
 from framedaemon.stages import Machine
+from framedaemon.workspace import write_atomically
 
 BEAT_SECONDS = 1.0
 
@@ -142,7 +143,7 @@ class Worker:
         comment = receipt.comment(plan, held.sha256)
         made = pipeline.run(plan, folder, self._registry, comment, self._reporter(order.job))
         facts = receipt.describe(plan, made, name=order.name, sha256=held.sha256, job=order.job, attempt=order.attempt)
-        (folder / "receipt.json").write_bytes(receipt.encode(facts))
+        write_atomically(folder / "receipt.json", receipt.encode(facts))
         get_log().info("video_made", bytes=made.bytes, seconds=made.seconds, gate=made.gate.to_json())
         self._line.say(Finished(job=order.job, video=made.video.name, bytes=made.bytes, seconds=made.seconds))
 

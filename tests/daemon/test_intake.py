@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,3 +153,60 @@ def test_an_adopted_sidecar_makes_the_jobs_anew(door: Door) -> None:
 
     assert len(door.ledger.jobs()) == 2
     assert not late.exists()
+
+
+def test_a_crash_between_a_late_sidecars_move_and_its_row_loses_neither(door: Door) -> None:
+    drop(door.instance, "cat.png")
+    ((row, _),) = door.intake.claim(door.arrivals(), 5.0)
+    (door.intake.workspace(row.id).source / "cat.toml").write_text("[[job]]\n[[job]]\n")
+
+    adopted = door.intake.resume_adoption(row, 6.0)
+
+    assert adopted is not None
+    assert adopted[0].sidecar == "cat.toml"
+    assert len(door.ledger.jobs()) == 2
+    assert door.intake.resume_adoption(adopted[0], 7.0) is None
+
+
+def test_a_crash_before_a_copied_picture_was_removed_from_another_filesystem_does_not_take_it_twice(
+    door: Door, elsewhere: Path
+) -> None:
+    path = drop(door.instance, "cat.png")
+    door.instance.jobs.rmdir()
+    door.instance.jobs.symlink_to(elsewhere)
+    door.ledger.claiming([("d1", "cat.png", None)], 1.0)
+    source = door.intake.workspace("d1").source
+    source.mkdir(parents=True)
+    shutil.copy2(path, source / "cat.png")
+
+    assert door.intake.resume(door.ledger.drop("d1"), 5.0) is not None
+
+    assert files_below(door.instance.input) == set()
+
+
+def test_the_same_picture_dropped_again_after_a_crash_is_another_one(door: Door, elsewhere: Path) -> None:
+    path = drop(door.instance, "cat.png")
+    door.instance.jobs.rmdir()
+    door.instance.jobs.symlink_to(elsewhere)
+    door.ledger.claiming([("d1", "cat.png", None)], 1.0)
+    source = door.intake.workspace("d1").source
+    source.mkdir(parents=True)
+    shutil.copyfile(path, source / "cat.png")
+
+    assert door.intake.resume(door.ledger.drop("d1"), 5.0) is not None
+
+    assert files_below(door.instance.input) == {"cat.png"}
+
+
+def test_a_sidecar_goes_back_to_another_filesystem(door: Door, elsewhere: Path) -> None:
+    drop(door.instance, "cat.png", sidecar="priority = 7\n")
+    door.instance.jobs.rmdir()
+    door.instance.jobs.symlink_to(elsewhere)
+    door.ledger.claiming([("d1", "cat.png", "cat.toml")], 1.0)
+    source = door.intake.workspace("d1").source
+    source.mkdir(parents=True)
+    shutil.move(door.instance.input / "cat.toml", source / "cat.toml")
+
+    assert door.intake.resume(door.ledger.drop("d1"), 5.0) is None
+
+    assert files_below(door.instance.input) == {"cat.png", "cat.toml"}

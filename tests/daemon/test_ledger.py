@@ -162,6 +162,16 @@ def test_only_what_is_the_jobs_own_fault_counts_against_it(ledger: Ledger, outco
     assert (job.reason, job.not_before) == ("why", 20.0)
 
 
+def test_a_job_whose_finished_video_is_gone_is_tried_again(ledger: Ledger) -> None:
+    _add(ledger)
+    ledger.start("d-1", 5.0)
+    ledger.publishing("d-1", "photo.mp4")
+
+    ledger.again("d-1", "failed", "the video is gone", 6.0, 7.0)
+
+    assert (_job(ledger).state, ledger.next_due()) == ("waiting", 7.0)
+
+
 def test_every_attempt_is_kept_with_its_end(ledger: Ledger) -> None:
     _add(ledger)
     ledger.start("d-1", 5.0)

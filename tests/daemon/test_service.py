@@ -253,3 +253,13 @@ def _wait_for(condition: object, seconds: float = 30.0) -> None:
     while not condition():  # type: ignore[operator]  # a plain callable
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_a_copy_that_a_crash_cut_short_leaves_input_and_output(instance: Instance) -> None:
+    (instance.failed / ".framedaemon-1.part").write_text("half a reason")
+    (instance.output / ".framedaemon-1.part").write_text("half a video")
+
+    with living(instance):
+        pass
+
+    assert files_below(instance.input) == files_below(instance.output) == set()

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,17 +23,6 @@ from framedaemon.workspace import (
 
 LONG = "写" * 83 + ".jpeg"  # 254 bytes, the longest that fits
 BROKEN = os.fsdecode(b"caf\xe9\n.jpg")
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[Path]:
-    """A folder in another filesystem than tmp_path."""
-    shared = Path("/dev/shm")
-    if not shared.is_dir() or shared.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("there is no second filesystem here")
-    folder = Path(tempfile.mkdtemp(dir=shared))
-    yield folder
-    shutil.rmtree(folder)
 
 
 def _names(folder: Path) -> list[str]:
