@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,9 @@ def daemon(instance: Instance, *options: str, plain: bool = False) -> Iterator[D
 
 def drawing(instance: Instance) -> bool:
     """Whether a job of the ``patient`` generator has begun to draw."""
-    return any(instance.jobs.rglob("drawing"))
+    with suppress(FileNotFoundError):  # a folder went away while it was looked through
+        return any(instance.jobs.rglob("drawing"))
+    return False
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:

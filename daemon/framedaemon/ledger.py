@@ -334,11 +334,7 @@ def _text(reason: str) -> str:
 
 
 def _read_only_uri(path: Path) -> str:
-    """Opens the ledger so that nothing is written, not even beside it.
-
-    Without a log beside it nobody has it open; then a plain read-only connection would leave an empty log and its
-    index behind, owned by whoever looked, and fail in a folder that he may not write to.
-    """
+    """Opens the ledger so that nothing is written, not even the log that SQLite leaves where nobody has it open."""
     alone = not path.with_name(f"{path.name}-wal").exists()
     return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
 

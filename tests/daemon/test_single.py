@@ -191,12 +191,10 @@ def test_a_stage_that_exits_is_a_failure(instance: Instance) -> None:
 
 
 def test_a_daemon_that_starts_meanwhile_leaves_the_work_alone(instance: Instance) -> None:
-    swept = list[bool]()
     prepared = prepared_in(instance, drop(instance, "cat.png"))
 
-    render(prepared, instance.output / "cat.mp4", lambda *told: swept.append(sweep_copies(instance.output) is None))
+    render(prepared, instance.output / "cat.mp4", lambda *told: sweep_copies(instance.output))
 
-    assert swept
     assert (instance.output / "cat.mp4").exists()
 
 
