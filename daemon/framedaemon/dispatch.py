@@ -54,6 +54,8 @@ class Dispatch:
         self.settings = settings
         self.progress: Progress | None = None
         """How far the job at hand is."""
+        self.broken: dict[str, str] = {}
+        """Plugins that were said to be broken, and why: every worker that starts would say it again."""
         self._instance = instance
         self._ledger = ledger
         self._executor = executor
@@ -89,7 +91,9 @@ class Dispatch:
         if isinstance(report, Ready):
             self._log.info("worker_ready", pid=report.pid, device=report.device)
             for plugin, reason in report.broken.items():
-                self._log.warning("plugin_broken", plugin=plugin, reason=reason)
+                if self.broken.get(plugin) != reason:
+                    self._log.warning("plugin_broken", plugin=plugin, reason=reason)
+            self.broken.update(report.broken)
         elif self._at_work is None or report.job != self._at_work.row.id:
             return  # of a job that was cancelled meanwhile
         elif isinstance(report, Planned):

@@ -7,6 +7,7 @@ SIGUSR1           look for requests
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import selectors
@@ -33,6 +34,9 @@ _RETRY_SECONDS = 2.0
 
 # Whoever asks whether a daemon runs holds its lock for less than this.
 _LOCK_SECONDS = 0.5
+
+# sqlite3 names it, and tells it, from Python 3.11 on.
+_SQLITE_FULL = 13
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -190,7 +194,9 @@ class _Loop:
             given_up = self._ballast.drop()
             if given_up or str(error) != self._trouble:
                 self._trouble = str(error)
-                get_log().error("pass_failed", reason=self._trouble, ballast_given_up=given_up, exc_info=error)
+                get_log().error(
+                    "pass_failed", reason=self._trouble, ballast_given_up=given_up, exc_info=_puzzling(error)
+                )
             return now + _RETRY_SECONDS
         if self._trouble:
             self._trouble = ""
@@ -237,3 +243,9 @@ class _Loop:
         self._equip(settings)
         self._start_watch()
         get_log().info("settings_reloaded")
+
+
+def _puzzling(error: Exception) -> Exception | None:
+    """The error, where its message does not say all and a traceback is to follow; None for a disk that is full."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return None if full or getattr(error, "sqlite_errorcode", 0) == _SQLITE_FULL else error

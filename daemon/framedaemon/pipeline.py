@@ -14,7 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -95,7 +95,7 @@ def run(plan: Plan, folder: Path, registry: Registry, comment: str, report: Repo
         raise reason from error
 
 
-def sort_error(error: BaseException) -> FramedaemonError:
+def sort_error(error: BaseException, raised_by: str = "") -> FramedaemonError:
     """The error as one that says what to do next: our own unchanged, others by what they mean."""
     if isinstance(error, FramedaemonError):
         return error
@@ -103,7 +103,8 @@ def sort_error(error: BaseException) -> FramedaemonError:
         return OutOfMemory(f"out of memory: {error}".rstrip(": "))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"the disk is full: {error}")
-    return StageFailed(f"{type(error).__name__}: {error}".rstrip(": "))
+    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    return StageFailed(f"{raised_by}: {said}" if raised_by else said)
 
 
 def _is_torch_memory(error: BaseException) -> bool:
@@ -129,12 +130,13 @@ def _run(plan: Plan, output: Path, registry: Registry, comment: str, report: Rep
         started = time.perf_counter()
         ahead = stack.enter_context(HandOver(drawn, "generate"))
         taken = Clip(plan.drawn, taken_meter.through(iter(ahead)), plan.generate.task.name)
-        woven = weave(taken, plan.timeline, fill, filler, tally)
-        ready = stack.enter_context(HandOver(woven_meter.through(iter(woven)), "interpolate"))
+        woven = _blamed(iter(weave(taken, plan.timeline, fill, filler, tally)), filler)
+        ready = stack.enter_context(HandOver(woven_meter.through(woven), "interpolate"))
         seen = _fingerprinted(shown_meter.through(iter(ready)), fingerprints)
         shown = Clip(plan.shown, seen, filler)
         sound = plan.source.path if plan.video.sound and isinstance(plan.source, Footage) else None
-        encode(shown, Delivery(output, comment, sound, _scratch(folder, plan.encode, report)))
+        with _blaming(plan.encode.task.name):
+            encode(shown, Delivery(output, comment, sound, _scratch(folder, plan.encode, report)))
         if shown_meter.frames != plan.shown.frames:
             raise StageFailed(f"{plan.encode.task.name}: took {shown_meter.frames} of {plan.shown.frames} frames")
         total = time.perf_counter() - started
@@ -162,8 +164,10 @@ def _drawn(
     """The generator's frames: as they are drawn, or, where the policy says so, all drawn and the generator unloaded."""
     with ExitStack() as own:
         generate: Generate = _load(plan.generate, registry, own, seconds)
-        frames = generate(plan.source, _scratch(folder, plan.generate, report))
-        drawn = iter(Clip(plan.drawn, _clearing(meter.through(frames), plan), plan.generate.task.name))
+        with _blaming(plan.generate.task.name):
+            frames = generate(plan.source, _scratch(folder, plan.generate, report))
+        named = _blamed(_clearing(meter.through(frames), plan), plan.generate.task.name)
+        drawn = iter(Clip(plan.drawn, named, plan.generate.task.name))
         where = plan.generate.placement.spool
         if where != "none":
             return spool(drawn, where, folder / "frames")
@@ -175,9 +179,30 @@ def _load(step: Step, registry: Registry, stack: ExitStack, seconds: dict[str, f
     """What the step's stage does the work with; how long loading took counts as the stage's work."""
     stage = registry.stage(step.task.kind, step.task.name)
     started = time.perf_counter()
-    work = stack.enter_context(stage.load(step.placement, cast(Any, step.options)))
+    with _blaming(step.task.name):
+        work = stack.enter_context(stage.load(step.placement, cast(Any, step.options)))
     seconds[step.task.name] += time.perf_counter() - started
     return work
+
+
+@contextmanager
+def _blaming(stage: str) -> Iterator[None]:
+    """Name the stage in what it raises. What comes to it from another is named already."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        reason = sort_error(error, stage)
+        if reason is error:
+            raise
+        raise reason from error
+
+
+def _blamed(frames: Iterator[Frame], stage: str) -> Iterator[Frame]:
+    try:
+        with _blaming(stage):
+            yield from frames
+    finally:
+        _close(frames)
 
 
 def _scratch(folder: Path, step: Step, report: Report) -> Scratch:

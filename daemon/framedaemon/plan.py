@@ -9,19 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 from framedaemon.clip import ClipSpec, show_rate
 from framedaemon.disk import Need
-from framedaemon.errors import JobRejected
+from framedaemon.errors import FramedaemonError, JobRejected, StageFailed
 from framedaemon.plugins import Registry
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
 from framedaemon.settings import show_bytes
 from framedaemon.sources import Source
 from framedaemon.stages import (
-    AnyEncoder,
     AnyGenerator,
-    AnyInterpolator,
     AnyStage,
     Estimate,
     GeneratorOptions,
@@ -36,6 +34,8 @@ from framedaemon.task import StageTask
 from framedaemon.timeline import Timeline
 from framedaemon.toml import Table
 from framedaemon.weave import woven_spec
+
+T = TypeVar("T")
 
 MAX_FRAMES = 1_000_000
 """Of a finished video: nine hours at 30 a second. More is a slip of the pen."""
@@ -135,7 +135,7 @@ def make_plan(
 
     ``seed`` is taken where the recipe gives none. ``shrinks``: how often the job ran out of memory already; ``fits``:
     rungs of the memory ladder that worked before, by `StageTask.fit_key`. Raises JobRejected with every problem
-    found, OutOfMemory when no smaller placement is left.
+    found, OutOfMemory when no smaller placement is left, StageFailed when a stage cannot say what it would do.
     """
     chooser = _Chooser(registry, machine)
     generator, drawing = chooser.choose("generate", recipe.generate, source)
@@ -147,25 +147,39 @@ def make_plan(
     drawing = cast(GeneratorOptions, drawing)
     if drawing.seed is None:
         drawing = drawing.model_copy(update={"seed": seed})
-    drawn = cast(AnyGenerator, generator).promise(source, drawing)
+    drawn = _ask(generator, "promise", ClipSpec, source, drawing)
     timeline = Timeline(drawn.frames, drawn.fps, recipe.interpolate.target_fps(drawn.fps), recipe.interpolate.loop)
     shown = woven_spec(drawn, timeline)
     sound = source.kind == "footage" and source.sound
-    video = cast(AnyEncoder, encoder).promise(shown, sound, encoding)
+    video = _ask(encoder, "promise", VideoSpec, shown, sound, encoding)
 
     place = _Placer(registry, machine, shrinks, fits or {})
-    estimate = cast(AnyGenerator, generator).estimate(source, drawn, drawing)
+    estimate = _ask(generator, "estimate", Estimate, source, drawn, drawing)
     generate = place.step("generate", generator, drawing, drawn, estimate)
     interpolate = None
     if timeline.step.denominator != 1:  # else every frame that is shown is a source frame
         interpolate = _interpolate_step(place, interpolator, filling, drawn, shown)
-    encode = place.step("encode", encoder, encoding, shown, cast(AnyEncoder, encoder).estimate(shown, encoding))
+    estimate = _ask(encoder, "estimate", Estimate, shown, encoding)
+    encode = place.step("encode", encoder, encoding, shown, estimate)
     notes = (*source.notes, *chooser.notes, *video.notes)
     plan = Plan(
         source, cast(int, drawing.seed), generate, drawn, interpolate, timeline, shown, encode, video, machine, notes
     )
     _refuse_excess(plan)
     return plan
+
+
+def _ask(stage: AnyStage, question: str, answer: type[T], *given: object) -> T:
+    """What the stage says. Raises StageFailed, naming it, where it breaks or says something else."""
+    try:
+        said = getattr(stage, question)(*given)
+    except FramedaemonError:
+        raise
+    except Exception as error:
+        raise StageFailed(f"{stage.name}: {question}() raised {type(error).__name__}: {error}") from error
+    if not isinstance(said, answer):
+        raise StageFailed(f"{stage.name}: {question}() gave a {type(said).__name__}, not a {answer.__name__}")
+    return said
 
 
 class _Chooser:
@@ -250,7 +264,7 @@ def _interpolate_step(
 ) -> Step:
     if stage is None or options is None:
         raise JobRejected("[interpolate] use: 'none' fills nothing in; leave fps out, or name an interpolator")
-    estimate = cast(AnyInterpolator, stage).estimate(drawn, shown, options)
+    estimate = _ask(stage, "estimate", Estimate, drawn, shown, options)
     return place.step("interpolate", stage, options, drawn, estimate)
 
 

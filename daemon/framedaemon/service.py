@@ -59,6 +59,7 @@ class Service:
         self._inbox = Inbox(instance.input, settings.inbox)
         self._intake = Intake(instance, settings, ledger)
         self._dispatch = Dispatch(instance, settings, ledger, self.executor, self._tell)
+        self._dispatch.broken = {plugin.name: plugin.reason for plugin in registry.broken()}
         self._log = get_log()
         self._scan_due = self._scan_allowed = 0.0
         self._status_due = 0.0

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fakes import GIB, Blend, Raw, Squares, footage, machine, picture, plugin, registry_of
-from framedaemon.errors import JobRejected, OutOfMemory
+from framedaemon.errors import JobRejected, OutOfMemory, StageFailed
 from framedaemon.plan import MAX_FRAMES, Plan, check_recipe, make_plan
 from framedaemon.plugins import Registry
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
@@ -236,6 +236,20 @@ def test_a_named_stage_that_does_not_take_such_a_file_says_what_it_takes() -> No
 def test_what_a_stage_refuses_refuses_the_job() -> None:
     assert _problems(_recipe({"frames": 13})) == ["[generate] frames: 13 is unlucky"]
     assert _problems(_recipe(encode={"container": "mp4"})) == ["[encode] container: mp4 is not raw"]
+
+
+class Speechless(Squares):
+    """Forgets to return its promise."""
+
+    name = "speechless"
+
+    def promise(self, takes: Source, options: Any) -> Any:
+        return None
+
+
+def test_a_stage_that_promises_nothing_is_named() -> None:
+    with pytest.raises(StageFailed, match=r"speechless: promise\(\) gave a NoneType, not a ClipSpec"):
+        _plan(registry=registry_of(Speechless(), Blend(), Raw()))
 
 
 def test_a_slip_of_the_pen_in_the_number_of_frames_is_refused() -> None:

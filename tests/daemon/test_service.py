@@ -151,6 +151,21 @@ def test_a_fault_that_stays_ends_in_quarantine_with_its_history(instance: Instan
     assert "SIGKILL" in reason
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("raise", "faulty: RuntimeError: something broke"),
+        ("promise", "faulty: promise() raised KeyError: 'promise'"),
+    ],
+)
+def test_what_a_stage_raises_names_the_stage(instance: Instance, fault: str, said: str) -> None:
+    drop(instance, "cat.png", sidecar=f'[generate]\nuse = "faulty"\nfault = "{fault}"\n')
+
+    (job,) = run_all(instance)
+
+    assert job.reason == said
+
+
 def test_running_out_of_memory_steps_down_and_ends_in_a_refusal(instance: Instance) -> None:
     drop(instance, "cat.png", sidecar='[generate]\nuse = "faulty"\nfault = "memory"\n')
 
