@@ -26,8 +26,8 @@ class Effort:
 
 
 EFFORTS: dict[Quality, Effort] = {
-    "good": Effort(finest_level=1, stride=4, descents=16, refinements=2, bytes=520, seconds=80e-9),
-    "best": Effort(finest_level=0, stride=4, descents=12, refinements=2, bytes=1150, seconds=210e-9),
+    "good": Effort(finest_level=1, stride=4, descents=16, refinements=2, bytes=700, seconds=90e-9),
+    "best": Effort(finest_level=0, stride=4, descents=12, refinements=2, bytes=2000, seconds=220e-9),
 }
 
 

@@ -82,8 +82,10 @@ class Flow:
             if placement.threads <= 1:
                 yield Filler(Here(), EFFORTS[options.quality], ahead=1).fill
                 return
-            with ThreadPoolExecutor(min(placement.threads, _MOST_THREADS), thread_name_prefix="flow") as pool:
-                yield Filler(pool, EFFORTS[options.quality], ahead=2).fill
+            threads = min(placement.threads, _MOST_THREADS)
+            with ThreadPoolExecutor(threads, thread_name_prefix="flow") as pool:
+                # A gap has two flows, so two threads are busy with one gap ahead; more need a second.
+                yield Filler(pool, EFFORTS[options.quality], ahead=1 if threads == 2 else 2).fill
         finally:
             cv2.setNumThreads(before)
 
