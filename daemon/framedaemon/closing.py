@@ -125,9 +125,10 @@ class Closing:
                 lines += ["  What was tried:", *(f"  {_attempt(attempt)}" for attempt in history), ""]
         lines += [
             "To try again, mend what is said above and move the picture (and its .toml) back into input/.",
-            f"More is in output/logs/jobs/{failed[0].id}.jsonl.",
-            "",
         ]
+        if (self._instance.logs / "jobs" / f"{failed[0].id}.jsonl").exists():  # not for what was refused unopened
+            lines.append(f"More is in output/logs/jobs/{failed[0].id}.jsonl.")
+        lines.append("")
         return "\n".join(lines)
 
 

@@ -154,7 +154,7 @@ class Intake:
     def _request(self, drop: DropRow, refusal: str | None) -> tuple[Request, JobRejected | None]:
         try:
             if refusal is not None:
-                raise JobRejected(refusal)
+                raise JobRejected(f"{show(PurePosixPath(drop.name).name)}: {refusal}")
             sidecar = self.workspace(drop.id).source / drop.sidecar if drop.sidecar is not None else None
             defaults = self._settings.defaults.layer()
             return read_request([defaults, *load_layers(self._instance.input, drop.name, sidecar)]), None

@@ -148,6 +148,7 @@ def test_a_picture_that_failed_keeps_its_sidecar_and_its_reason_under_one_number
     said = (desk.instance.failed / "pets" / "cat-2.error.txt").read_text()
     assert "crf: 99 is not in 0..51" in said
     assert "back into input/" in said
+    assert "output/logs/" not in said  # it was never begun: there is no log to point to
 
 
 @pytest.mark.parametrize("moved", [(), ("cat.toml",), ("cat.toml", "cat.png")])

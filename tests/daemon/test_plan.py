@@ -241,14 +241,12 @@ def test_what_a_stage_refuses_refuses_the_job() -> None:
 class Speechless(Squares):
     """Forgets to return its promise."""
 
-    name = "speechless"
-
     def promise(self, takes: Source, options: Any) -> Any:
         return None
 
 
 def test_a_stage_that_promises_nothing_is_named() -> None:
-    with pytest.raises(StageFailed, match=r"speechless: promise\(\) gave a NoneType, not a ClipSpec"):
+    with pytest.raises(StageFailed, match=r"squares: promise\(\) gave a NoneType, not a ClipSpec"):
         _plan(registry=registry_of(Speechless(), Blend(), Raw()))
 
 

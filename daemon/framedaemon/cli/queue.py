@@ -225,9 +225,10 @@ def _table(facts: dict[str, Any]) -> Table:
 
     daemon = f"daemon runs, process {facts['daemon']}" if facts["daemon"] else "no daemon runs"
     counts = ", ".join(f"{count} {state}" for state, count in sorted(facts["counts"].items())) or "no jobs yet"
-    table = Table(title=f"{daemon}: {counts}", title_justify="left", box=None, pad_edge=False)
-    for column in ("state", "name", "stage", "frames", "left", "said"):
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
+    table = Table(title=f"{daemon}: {counts}", title_justify="left", box=None, pad_edge=False, expand=True)
+    for column in ("state", "name", "stage", "frames", "left"):
+        table.add_column(column, overflow="ellipsis", no_wrap=True, max_width=40)
+    table.add_column("said", overflow="ellipsis", no_wrap=True, ratio=1)  # what is left: the others stay readable
     current = facts["current"]
     if current is not None:
         stages = current["stages"]
@@ -237,7 +238,7 @@ def _table(facts: dict[str, Any]) -> Table:
     for job in (*reversed(facts["waiting"]), *facts["ended"]):
         table.add_row(job["state"], job["name"], "", "", "", job["output"] or job["reason"])
     for problem in facts["problems"]:
-        table.add_row("problem", problem)
+        table.add_row("problem", "", "", "", "", problem)
     return table
 
 

@@ -138,6 +138,16 @@ def test_the_status_is_a_table_for_people(command: Commands, instance: Instance)
     assert r"caf\xe9\n.png" in said
 
 
+def test_a_long_reason_leaves_the_other_columns_readable(command: Commands, instance: Instance) -> None:
+    drop(instance, "wordy.png", f"[{'word' * 60}]\n")
+    run_all(instance)
+
+    row = next(line for line in command("status").out.splitlines() if "wordy.png" in line)
+
+    assert row.startswith("failed ")
+    assert row.rstrip().endswith("…")
+
+
 def test_jobs_are_listed_one_a_line_the_newest_first(command: Commands, instance: Instance) -> None:
     said = command("jobs")
 
