@@ -140,7 +140,11 @@ class Daemon:
 
     def wait_for(self, event: str, count: int = 1) -> None:
         """Until the log tells of ``event`` so many times."""
-        wait_until(lambda: len(self.said(event)) >= count, f"{event} in the log")
+        try:
+            wait_until(lambda: len(self.said(event)) >= count, f"{event} in the log")
+        except AssertionError as error:
+            log = (self.instance.logs / "framedaemon.jsonl").read_text(encoding="utf-8")
+            raise AssertionError(f"{error}; it says\n{log}") from None
 
     def sleeps(self) -> int:
         """How often its loop has gone to sleep."""

@@ -147,10 +147,11 @@ def test_a_daemon_that_holds_leaves_input_and_queue_alone_and_sleeps(instance: I
     drop(instance, "dropped.png")
 
     with daemon(instance, "--hold") as running:
+        wait_until(instance.status.exists, "the first pass")
         before = running.sleeps()
         _let_pass(running.process, 2.0)
 
-        assert running.sleeps() - before < 10
+        assert running.sleeps() - before < 20, "a hundred if it spins"
         assert [(job.id, job.state) for job in jobs_of(instance)] == [(queued, "queued")]
         assert (instance.input / "dropped.png").exists()
 
@@ -171,7 +172,7 @@ def test_an_idle_daemon_sleeps(instance: Instance) -> None:
         before, cpu = running.sleeps(), _cpu_seconds(running.process.pid)
         _let_pass(running.process, 3.0)
 
-        assert running.sleeps() - before < 10
+        assert running.sleeps() - before < 20, "a hundred and fifty if it spins"
         assert _cpu_seconds(running.process.pid) - cpu < 0.05
 
 
