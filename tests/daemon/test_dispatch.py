@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from fakes import machine, picture, registry_of
 from framedaemon.dispatch import Dispatch
 from framedaemon.events import DiskWaited, Event, JobFailed, JobPublished, JobRetried, JobStarted, JobWaiting
 from framedaemon.executor import Report
 from framedaemon.ledger import AttemptRow, JobRow, Ledger
-from framedaemon.messages import Advanced, Ended, EndKind, Finished, Order, Planned
+from framedaemon.messages import Advanced, Ended, EndKind, Finished, Order, Planned, Ready
 from framedaemon.plan import make_plan
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
 from framedaemon.settings import DiskSettings, Settings, WorkerSettings
@@ -303,7 +304,8 @@ def test_a_rejected_job_fails_at_once_with_its_reason(desk: Desk) -> None:
 def test_each_failure_doubles_the_pause_and_the_last_ends_in_quarantine(desk: Desk) -> None:
     desk.claim("cat")
     pauses = []
-    for wall, kind in ((100.0, "failed"), (200.0, "crashed")):
+    failures: list[tuple[float, EndKind]] = [(100.0, "failed"), (200.0, "crashed")]
+    for wall, kind in failures:
         desk.start(wall)
         desk.end("cat-1", kind, wall)
         pauses.append(desk.job("cat-1").not_before - wall)
@@ -411,15 +413,22 @@ def test_a_stop_leaves_the_job_to_the_next_start_uncounted(desk: Desk) -> None:
     assert (job.state, job.attempts, job.strikes) == ("queued", 1, 0)
 
 
-@pytest.mark.parametrize("kind", ["finished", "failed", "rejected"])
-def test_a_report_that_could_not_be_recorded_counts_when_it_is_heard_again(desk: Desk, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("report", "state"),
+    [
+        (Finished(job="cat-1", video="video.raw", bytes=5, seconds={"raw": 1.0}), "done"),
+        (Ended(job="cat-1", kind="failed", reason="no"), "waiting"),
+        (Ended(job="cat-1", kind="rejected", reason="no"), "failed"),
+    ],
+)
+def test_a_report_that_could_not_be_recorded_counts_when_it_is_heard_again(
+    desk: Desk, report: Report, state: str
+) -> None:
     """While the disk is full the ledger refuses; what the worker said must not be lost by it."""
     desk.claim("cat")
     desk.start()
     desk.hear(Planned(job="cat-1", plan=plan()))
     (desk.instance.jobs / "cat" / "1" / "video.raw").write_bytes(b"video")
-    report: Report = Finished(job="cat-1", video="video.raw", bytes=5, seconds={"raw": 1.0})
-    report = report if kind == "finished" else Ended(job="cat-1", kind=kind, reason="no")  # type: ignore[arg-type]
     desk.ledger._db.execute("PRAGMA query_only = ON")
     with pytest.raises(sqlite3.OperationalError):
         desk.hear(report)
@@ -428,8 +437,8 @@ def test_a_report_that_could_not_be_recorded_counts_when_it_is_heard_again(desk:
     desk.hear(report)
     desk.hear(report)
 
-    assert desk.job("cat-1").state == {"finished": "done", "failed": "waiting", "rejected": "failed"}[kind]
-    assert len(desk.told(JobPublished)) == (kind == "finished")
+    assert desk.job("cat-1").state == state
+    assert len(desk.told(JobPublished)) == (state == "done")
     assert len(desk.ledger.attempts("cat-1")) == 1
 
 
@@ -487,3 +496,15 @@ def _refuse(*facts: object) -> None:
 
 def _full(source: Path, target: Path) -> Path:
     raise OSError(28, "No space left on device")
+
+
+def test_a_plugin_is_said_to_be_broken_once_and_again_only_for_another_reason(desk: Desk) -> None:
+    desk.dispatch.broken = {"a": "known at start"}
+
+    with capture_logs() as lines:
+        desk.hear(Ready(pid=1, device="cpu", broken={"a": "known at start", "b": "no torch"}))
+        desk.hear(Ready(pid=2, device="cpu", broken={"a": "known at start", "b": "no torch"}))
+        desk.hear(Ready(pid=3, device="cpu", broken={"b": "torch is broken"}))
+
+    said = [(line["plugin"], line["reason"]) for line in lines if line["event"] == "plugin_broken"]
+    assert said == [("b", "no torch"), ("b", "torch is broken")]
