@@ -141,7 +141,7 @@ def test_a_failure_is_said_without_a_traceback(command: Commands, instance: Inst
     said = command("render", path, "-o", "out.mp4")
 
     assert (said.code, said.out) == (1, "")
-    assert said.err.splitlines()[-1] == "framedaemon: RuntimeError: something broke"
+    assert said.err.splitlines()[-1] == "framedaemon: faulty: RuntimeError: something broke"
     assert {name for name in files_below(tmp_path) if "__pycache__" not in name} == before
 
 

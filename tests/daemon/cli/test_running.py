@@ -159,7 +159,7 @@ def test_a_demo_whose_job_fails_ends_with_1(command: Commands, instance: Instanc
     said = command("demo")
 
     assert (said.code, said.out) == (1, "")
-    assert said.err.splitlines()[-1] == "no video: RuntimeError: something broke"
+    assert said.err.splitlines()[-1] == "no video: faulty: RuntimeError: something broke"
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--help"], 0), (["-h"], 0), (["paint"], 2), (["run", "--fast"], 2)])
