@@ -78,7 +78,7 @@ def test_a_refused_picture_survives_death_before_each_rename(tmp_path: Path, n: 
 
 
 @pytest.mark.parametrize("call", ["renameat2", "unlink"])
-@pytest.mark.parametrize("n", [4, 8])  # at the fourth unlink the claimed picture stands in both
+@pytest.mark.parametrize("n", [5, 8])  # at the fifth unlink the claimed picture stands in both
 def test_a_refused_picture_survives_death_between_two_filesystems(
     tmp_path: Path, elsewhere: Path, call: str, n: int
 ) -> None:

@@ -74,11 +74,11 @@ def move_aside(source: Path, target: Path) -> Path:
     """Move a file to ``target``, or to a numbered name beside it when that is taken; returns where it went.
 
     Where the very same bytes stand already, as after a crash between a copy and the removal of its original, the
-    source is only removed.
+    source, or what is left of it, is only removed.
     """
     while True:
-        if target.is_file() and source.is_file() and filecmp.cmp(source, target, shallow=False):
-            source.unlink()
+        if _stands_in(source, target):
+            _remove(source)
             flush_folder(source.parent)
             return target
         try:
@@ -181,6 +181,13 @@ def _copy_over(source: Path, target: Path) -> None:
         raise
     flush_folder(target.parent)
     _remove(source)
+
+
+def _stands_in(source: Path, target: Path) -> bool:
+    """Whether ``target`` has all that ``source`` has: the same bytes, or for a folder those of each of its files."""
+    if source.is_dir():
+        return target.is_dir() and all(_stands_in(inner, target / inner.name) for inner in source.iterdir())
+    return source.is_file() and target.is_file() and filecmp.cmp(source, target, shallow=False)
 
 
 def _partial(folder: Path) -> Path:

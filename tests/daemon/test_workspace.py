@@ -236,6 +236,18 @@ def test_two_files_of_one_size_and_time_are_not_taken_for_the_same(tmp_path: Pat
     assert went_to == tmp_path / "there-2.jpg"
 
 
+def test_a_folder_whose_copy_stands_already_is_recognised_though_half_of_it_is_removed(tmp_path: Path) -> None:
+    for folder, names in (("made", ["2.png"]), ("video", ["1.png", "2.png"])):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).write_bytes(name.encode())
+
+    assert move_aside(tmp_path / "made", tmp_path / "video") == tmp_path / "video"
+
+    assert _names(tmp_path) == ["video"]
+    assert _names(tmp_path / "video") == ["1.png", "2.png"]
+
+
 def test_a_folder_is_put_aside_too(tmp_path: Path) -> None:
     (tmp_path / "video").mkdir()
     (tmp_path / "out").mkdir()
