@@ -78,7 +78,8 @@ class Dispatch:
         job = self._ledger.next_job(wall)
         if job is None:
             return
-        if job.plan is not None and self._lacks_room(job, PlanSummary.model_validate_json(job.plan), wall):
+        plan = _plan_of(job)
+        if plan is not None and self._lacks_room(job, plan, wall):
             return  # known from an earlier attempt, without bothering the worker
         number = self._ledger.start(job.id, wall)
         self._at_work = AtWork(job, wall)
@@ -157,7 +158,7 @@ class Dispatch:
             self._say_waiting(job, f"the finished video cannot be put into output/: {error.strerror or error}")
             return
         self._said_waiting.discard(job.id)
-        plan = PlanSummary.model_validate_json(job.plan) if job.plan is not None else None
+        plan = _plan_of(job)
         frames, seconds, size = (
             plan.frames if plan is not None else 0,
             wall - (job.started or wall),
@@ -287,6 +288,13 @@ class Dispatch:
     def _rest(self) -> None:
         self._at_work = None
         self.progress = None
+
+
+def _plan_of(job: JobRow) -> PlanSummary | None:
+    """The plan of an earlier attempt, if there is one; that of another version of framedaemon may not be readable."""
+    with suppress(ValueError):
+        return PlanSummary.model_validate_json(job.plan) if job.plan is not None else None
+    return None
 
 
 def _size_of_published(video: Path) -> int:

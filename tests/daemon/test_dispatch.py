@@ -508,3 +508,13 @@ def test_a_plugin_is_said_to_be_broken_once_and_again_only_for_another_reason(de
 
     said = [(line["plugin"], line["reason"]) for line in lines if line["event"] == "plugin_broken"]
     assert said == [("b", "no torch"), ("b", "torch is broken")]
+
+
+def test_a_plan_that_another_version_wrote_is_no_hindrance(desk: Desk) -> None:
+    desk.claim("cat")
+    desk.ledger.set_plan("cat-1", '{"written": "by another version"}')
+
+    assert desk.start() == "cat-1"
+    desk.finish("cat-1")
+
+    assert desk.job("cat-1").state == "done"
