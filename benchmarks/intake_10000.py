@@ -2,9 +2,9 @@
 
     python benchmarks/intake_10000.py [--files 10000] [--folder DIR]
 
-Prints milliseconds of CPU for: the first scan, a scan while everything settles, the scan at which all has settled (each file
-is opened once and asked for a writer by a lease), and a scan of what is known; beside them a bare os.scandir with stat,
-the least that any scan must do.
+Prints milliseconds of CPU for: the first scan, a scan while everything settles, the scan at which all has settled (each
+file is opened once and asked for a writer by a lease), and a scan of what is known; beside them a bare os.scandir with
+stat, the least that any scan must do.
 """
 
 from __future__ import annotations

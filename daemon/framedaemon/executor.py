@@ -27,8 +27,8 @@ Report: TypeAlias = Ready | Planned | Advanced | Finished | Ended
 WORKER_OUTPUT = "worker.out"
 _MAX_OUTPUT_BYTES = 1_000_000
 
-# glibc keeps freed blocks of up to 32 MB for later once it has seen one, in an arena for each thread: the peak grows for
-# minutes. With a fixed threshold a frame that is freed goes back to the system at once.
+# glibc keeps freed blocks of up to 32 MB for later once it has seen one, in an arena for each thread: the peak grows
+# for minutes. With a fixed threshold a frame that is freed goes back to the system at once.
 _FRAMES_GO_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
 
 # A worker that did not come up is tried again after 1, 2, 4 … seconds, at most this many.

@@ -15,7 +15,8 @@ import pytest
 
 from fakes import Blend, BlendOptions, blend
 from framedaemon import ClipSpec, Estimate, Fill, Filled, Frame, Gap, JobRejected, Placement
-from framedaemon.testing.interpolator import HALF, InterpolatorContract, gaps_between, measure, moving_frames
+from framedaemon.testing.interpolator import HALF, InterpolatorContract, measure
+from framedaemon.testing.patterns import gaps_between, moving_frames
 
 SPEC = ClipSpec(width=65, height=49, frames=5, fps=Fraction(16))
 OPTIONS = BlendOptions()

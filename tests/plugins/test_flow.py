@@ -12,15 +12,8 @@ import numpy.typing as npt
 import pytest
 
 from framedaemon import CUT, ClipSpec, Filled, Frame, Gap, JobRejected, OutOfMemory, Placement
-from framedaemon.testing.interpolator import (
-    HALF,
-    InterpolatorContract,
-    difference,
-    draw_pattern,
-    gaps_between,
-    measure,
-    moving_frames,
-)
+from framedaemon.testing.interpolator import HALF, InterpolatorContract, measure
+from framedaemon.testing.patterns import difference, draw_pattern, gaps_between, moving_frames
 from framedaemon_flow import Flow, FlowOptions, filling, interpolators
 
 SPEC = ClipSpec(width=129, height=97, frames=5, fps=Fraction(16))

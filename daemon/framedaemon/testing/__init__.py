@@ -17,9 +17,12 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("framedaemon.testing.encoder", "framedaemon.testing.generator")
+pytest.register_assert_rewrite(
+    *("framedaemon.testing.encoder", "framedaemon.testing.generator", "framedaemon.testing.interpolator")
+)
 
 from framedaemon.testing.encoder import EncoderContract  # noqa: E402  (asserts are rewritten first)
 from framedaemon.testing.generator import GeneratorContract  # noqa: E402  (the same)
+from framedaemon.testing.interpolator import InterpolatorContract  # noqa: E402  (the same)
 
-__all__ = ["EncoderContract", "GeneratorContract"]
+__all__ = ["EncoderContract", "GeneratorContract", "InterpolatorContract"]
