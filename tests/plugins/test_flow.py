@@ -8,7 +8,6 @@ from fractions import Fraction
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from framedaemon import CUT, ClipSpec, Filled, Frame, Gap, JobRejected, OutOfMemory, Placement
@@ -133,22 +132,6 @@ def test_a_path_bends_where_the_motion_speeds_up() -> None:
 
     true = draw_pattern(spec, 4.5 / 3)
     assert difference(bent, true) < difference(straight, true) / 2
-
-
-def test_fine_detail_stays_sharp() -> None:
-    """A shift by a pixel, so half a pixel each: linear lookups would lose a fifth of this pattern's contrast."""
-    y, x = np.mgrid[0:150, 0:181]
-    frames = [_weave(x - step, y) for step in (0, 1)]
-
-    middle = drawn(fill(gaps_between(frames, [HALF]))[0])
-
-    contrast = middle[16:-16, 16:-16].std() / frames[0][16:-16, 16:-16].std()
-    assert 0.88 < contrast < 1.05
-
-
-def _weave(x: npt.NDArray[np.int64], y: npt.NDArray[np.int64]) -> Frame:
-    wave = 127.5 + 60 * np.sin(2 * np.pi * x / 5.0) + 30 * np.sin(x / 9.0) * np.cos(y / 7.0)
-    return np.repeat(wave[..., None], 3, axis=2).astype(np.uint8)
 
 
 def test_a_frame_too_small_for_flow_is_refused_with_the_limit() -> None:
