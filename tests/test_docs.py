@@ -9,9 +9,8 @@ import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
-import click
 import numpy as np
 import pytest
 import tomli
@@ -244,7 +243,7 @@ def _install(site: Path, example: Example) -> None:
         (info / "entry_points.txt").write_text("[framedaemon]\n" + "".join(lines))
 
 
-def _commands() -> dict[str, click.Command]:
+def _commands() -> dict[str, Any]:  # typer brings its own click, or the one there is
     group = typer.main.get_command(app)
     return dict(group.commands)  # type: ignore[attr-defined]  # typer's own name for a group
 
