@@ -10,8 +10,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# -qq: no warnings, errors still show. --no-compile: only what is really imported gets its bytecode, when it first is.
-INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --constraint constraints.txt
+# -qq: no warnings, errors still show.
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 
 # What is to be installed is decided by these alone.
 PINS := pyproject.toml constraints.txt
