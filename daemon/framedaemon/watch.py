@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +42,8 @@ _REMOTE = {
     *("fuse.juicefs", "fuse.curlftpfs", "fuse.vmhgfs-fuse", "fuse.grpcfuse", "fuse.osxfs", "fuse.gvfsd-fuse"),
 }
 _JOIN_SECONDS = 5.0
+# What pairs the halves of a move, in watchdog 7 and 6.
+_MOVE_PAIRERS = (("inotify_move_event_grouper", "InotifyMoveEventGrouper"), ("inotify_buffer", "InotifyBuffer"))
 
 
 class Watch:
@@ -111,10 +114,9 @@ def _hear_at_once() -> None:
     It waits half a second for the second half of each move, whoever made it, and every claim is one. Moves need not
     be paired here: both halves wake. Goes when watchdog takes that delay as an argument.
     """
-    with suppress(ImportError):  # systems without inotify have no such thing
-        from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
-
-        InotifyMoveEventGrouper.delay = 0.0
+    for module, name in _MOVE_PAIRERS:
+        with suppress(ImportError):  # another version, or a system without inotify
+            getattr(import_module(f"watchdog.observers.{module}"), name).delay = 0.0
 
 
 class _Handler(FileSystemEventHandler):
