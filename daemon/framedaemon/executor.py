@@ -28,8 +28,9 @@ WORKER_OUTPUT = "worker.out"
 _MAX_OUTPUT_BYTES = 1_000_000
 
 # glibc keeps freed blocks of up to 32 MB for later once it has seen one, in an arena for each thread: the peak grows
-# for minutes. With a fixed threshold a frame that is freed goes back to the system at once.
-_FRAMES_GO_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+# for minutes. With a fixed threshold a frame that is freed goes back to the system at once, and what is smaller shares
+# two arenas.
+_FRAMES_GO_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_ARENA_MAX": "2"}
 
 # A worker that did not come up is tried again after 1, 2, 4 … seconds, at most this many.
 _LONGEST_PAUSE = 60.0
