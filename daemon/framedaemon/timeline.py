@@ -65,8 +65,8 @@ class Timeline:
         j, total = 0, self.frames
         for index in range(self.source_frames):
             times = []
-            while j < total and j * self.step < index + 1:
-                times.append(j * self.step - index)
+            while j < total and (instant := self.instant(j)).index == index:
+                times.append(instant.t)
                 j += 1
             yield index, tuple(times)
 
@@ -74,4 +74,4 @@ class Timeline:
         """(output frame, source frame) for each output frame that is an untouched source frame."""
         every = self.step.denominator
         for j in range(0, self.frames, every):
-            yield j, int(j * self.step)
+            yield j, self.instant(j).index
