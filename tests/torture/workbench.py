@@ -1,0 +1,204 @@
+"""Instances to be tortured: pictures whose videos are known, and a daemon as a real process to be killed.
+
+The stages are the shipped ones, camera, flow and ffmpeg, on pictures so small that a job takes a moment. What a video
+must look like was seen once, in an instance that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from framedaemon.instance import Instance, create
+from framedaemon.ledger import Ledger
+from torture.invariants import Dropped, frames_digest
+
+PROGRAM = (sys.executable, "-m", "framedaemon")
+
+# No job is given up because it was killed often: that a job which kills its worker is given up is another trial.
+CONFIG = """
+[inbox]
+settle_seconds = 0.0
+rescan_seconds = 1.0
+[disk]
+keep_free_bytes = 0
+ballast_bytes = 100_000
+[worker]
+threads = 1
+nice = 0
+max_attempts = 100
+retry_seconds = 0
+[defaults.generate]
+frames = 6
+fps = 8
+width = 64
+height = 48
+[defaults.interpolate]
+fps = 16
+"""
+
+# How many pictures there are that differ; more jobs are made of copies under other names.
+_DIFFERENT = 4
+
+
+@dataclass(slots=True)
+class Workbench:
+    """Makes instances below ``folder``, and knows what their videos must look like."""
+
+    folder: Path
+    config: str = CONFIG
+    _digests: dict[int, str] = field(default_factory=dict)
+
+    def instance(self, name: str, root: Path | None = None) -> Instance:
+        """A new instance; ``root``: elsewhere, as on a filesystem of its own."""
+        instance = Instance(root or self.folder / name)
+        create(instance)
+        instance.config.write_text(self.config, encoding="utf-8")
+        return instance
+
+    def drop(self, instance: Instance, name: str, kind: int = 0) -> Dropped:
+        """Put a picture of ``kind`` (any number) into input/, in one piece; ``name`` holds neither blank nor underscore."""
+        data = _picture(kind % _DIFFERENT)
+        hidden = instance.input / f".{name}"
+        hidden.write_bytes(data)
+        with hidden.open("rb") as file:
+            os.fsync(file.fileno())
+        hidden.rename(instance.input / name)
+        _flush(instance.input)
+        return Dropped(name, hashlib.sha256(data).hexdigest(), self.expected(kind))
+
+    def refuse(self, instance: Instance, name: str) -> Dropped:
+        """Put a file into input/ that no job can be made of."""
+        data = f"not a picture: {name}".encode()
+        (instance.input / name).write_bytes(data)
+        return Dropped(name, hashlib.sha256(data).hexdigest(), None)
+
+    def expected(self, kind: int) -> str:
+        """`frames_digest` of the video that an undisturbed daemon makes of a picture of ``kind``."""
+        kind %= _DIFFERENT
+        if kind not in self._digests:
+            instance = self.instance(f"undisturbed{kind}")
+            (instance.input / "seen.png").write_bytes(_picture(kind))
+            assert once(instance) == 0
+            self._digests[kind] = frames_digest(instance.output / "seen.mp4")
+        return self._digests[kind]
+
+
+def _picture(kind: int) -> bytes:
+    from io import BytesIO
+
+    pixels = np.random.default_rng(kind).integers(0, 255, (9, 12, 3), np.uint8)
+    with BytesIO() as file:
+        Image.fromarray(pixels).resize((96, 72), Image.Resampling.BICUBIC).save(file, "PNG")
+        return file.getvalue()
+
+
+def _flush(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def once(instance: Instance, *before: str, seconds: float = 300.0) -> int:
+    """Run the daemon until nothing is left to do, under ``before`` (strace, say); returns its exit code."""
+    daemon = Daemon(instance, *before, command="once")
+    try:
+        return daemon.process.wait(seconds)
+    finally:
+        daemon.kill()
+
+
+class Daemon:
+    """A daemon as a process, in a session of its own so that nothing of it outlives a kill."""
+
+    def __init__(self, instance: Instance, *before: str, command: str = "run") -> None:
+        self.instance = instance
+        said = (instance.root / "said.txt").open("ab")
+        self.process = subprocess.Popen(
+            [*before, *PROGRAM, command, "--instance", str(instance.root)],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+        said.close()
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def workers(self) -> list[int]:
+        """Process ids of its workers."""
+        return [pid for pid in descendants(self.process.pid) if b"framedaemon.worker" in _command(pid)]
+
+    def encoders(self) -> list[int]:
+        """Process ids of the ffmpeg children of its workers."""
+        return [pid for pid in descendants(self.process.pid) if b"ffmpeg" in _command(pid).partition(b"\0")[0]]
+
+    def kill(self) -> None:
+        """SIGKILL to the service alone, as the kernel does; its worker has to see by itself. Returns when all are gone."""
+        pids = descendants(self.process.pid)
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        wait_until(lambda: not [pid for pid in pids if _alive(pid)], "the end of what the daemon started")
+
+
+def kill(pid: int) -> bool:
+    """SIGKILL to one process; whether it was there."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+        return True
+    return False
+
+
+def unended(instance: Instance) -> int:
+    """How many jobs have not ended, and files are still to be taken."""
+    ledger = Ledger(instance.ledger, read_only=True)
+    try:
+        jobs = sum(job.ended is None for job in ledger.jobs())
+        return jobs + len(ledger.drops("claiming", "open", "closing"))
+    finally:
+        ledger.close()
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+    """Poll until ``condition`` holds; fail after ``seconds``."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.01)
+
+
+def descendants(pid: int) -> list[int]:
+    """Process ids of all that ``pid`` started, and they in turn."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                found += [child, *descendants(child)]
+    return found
+
+
+def _command(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be reaped does not."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
