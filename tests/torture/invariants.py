@@ -106,7 +106,8 @@ def _ledger(instance: Instance) -> Iterator[Violation]:
         )
         unended = _query(
             instance,
-            "SELECT job_id FROM attempts JOIN jobs ON jobs.id = job_id WHERE jobs.ended IS NOT NULL AND attempts.ended IS NULL",
+            "SELECT job_id FROM attempts JOIN jobs ON jobs.id = job_id"
+            " WHERE jobs.ended IS NOT NULL AND attempts.ended IS NULL",
         )
         gaps = _query(instance, "SELECT job_id FROM attempts GROUP BY job_id HAVING max(number) != count(*)")
     except sqlite3.Error as error:

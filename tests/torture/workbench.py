@@ -68,7 +68,7 @@ class Workbench:
         return instance
 
     def drop(self, instance: Instance, name: str, kind: int = 0) -> Dropped:
-        """Put a picture of ``kind`` (any number) into input/, in one piece; ``name`` holds neither blank nor underscore."""
+        """Put a picture of ``kind`` (any number) into input/, whole at once; ``name``: no blank, no underscore."""
         data = _picture(kind % _DIFFERENT)
         hidden = instance.input / f".{name}"
         hidden.write_bytes(data)
@@ -147,7 +147,7 @@ class Daemon:
         return [pid for pid in descendants(self.process.pid) if b"ffmpeg" in _command(pid).partition(b"\0")[0]]
 
     def kill(self) -> None:
-        """SIGKILL to the service alone, as the kernel does; its worker has to see by itself. Returns when all are gone."""
+        """SIGKILL to the service alone: its worker has to see that by itself. Returns when all are gone."""
         pids = descendants(self.process.pid)
         with suppress(ProcessLookupError):
             self.process.kill()
