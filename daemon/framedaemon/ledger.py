@@ -174,21 +174,24 @@ class Ledger:
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
-    # --- drops
-
     def claiming(self, drops: Iterable[tuple[str, str, str | None]], now: float) -> None:
         """Record that drops (id, name, sidecar) are about to be taken. Comes before the files are moved."""
+        query = "INSERT INTO drops (id, name, sidecar, state, created) VALUES (?, ?, ?, 'claiming', ?)"
+        rows = [(id, os.fsencode(name), sidecar and os.fsencode(sidecar), now) for id, name, sidecar in drops]
         with self.transaction():
-            self._db.executemany(
-                "INSERT INTO drops (id, name, sidecar, state, created) VALUES (?, ?, ?, 'claiming', ?)",
-                [(id, os.fsencode(name), sidecar and os.fsencode(sidecar), now) for id, name, sidecar in drops],
-            )
+            self._db.executemany(query, rows)
 
     def drops(self, *states: DropState) -> list[DropRow]:
         """Drops in any of ``states``, the oldest first."""
         marks = ",".join("?" * len(states))
         rows = self._db.execute(f"SELECT * FROM drops WHERE state IN ({marks}) ORDER BY created", states)  # noqa: S608
         return [_drop(row) for row in rows]
+
+    def put_away(self) -> Iterator[tuple[DropRow, float]]:
+        """Drops that are closed, as they were taken one after another, and when the last of their jobs ended."""
+        ended = "SELECT max(ended) FROM jobs WHERE drop_id = drops.id"
+        query = f"SELECT *, ({ended}) AS ended FROM drops WHERE state = 'closed' ORDER BY rowid"  # noqa: S608
+        return ((_drop(row), row["ended"]) for row in self._db.execute(query))
 
     def drop(self, id: str) -> DropRow:
         return _drop(self._db.execute("SELECT * FROM drops WHERE id = ?", (id,)).fetchone())
@@ -211,8 +214,6 @@ class Ledger:
 
     def set_sidecar(self, id: str, sidecar: str) -> None:
         self._db.execute("UPDATE drops SET sidecar = ? WHERE id = ?", (os.fsencode(sidecar), id))
-
-    # --- jobs
 
     def add_job(self, drop_id: str, number: int, recipe: str, stem: str, priority: int, now: float) -> None:
         """Queue a job. Raises sqlite3.IntegrityError when another unfinished job has reserved ``stem``."""
@@ -322,10 +323,8 @@ class Ledger:
         return self._db.execute(query, (*values, id)).rowcount == 1
 
     def _end_attempt(self, id: str, outcome: str, reason: str, now: float) -> None:
-        self._db.execute(
-            "UPDATE attempts SET ended = ?, outcome = ?, reason = ? WHERE job_id = ? AND ended IS NULL",
-            (now, outcome, _text(reason), id),
-        )
+        query = "UPDATE attempts SET ended = ?, outcome = ?, reason = ? WHERE job_id = ? AND ended IS NULL"
+        self._db.execute(query, (now, outcome, _text(reason), id))
 
 
 def _text(reason: str) -> str:

@@ -91,6 +91,18 @@ def test_only_a_drop_whose_file_never_moved_can_be_forgotten(ledger: Ledger) -> 
     assert [drop.id for drop in ledger.drops("claiming", "open")] == ["open"]
 
 
+def test_what_was_put_away_is_listed_as_it_was_taken_with_its_end(ledger: Ledger) -> None:
+    for id, now in (("late", 9.0), ("early", 1.0), ("open", 2.0)):
+        _add(ledger, id, now=now)
+    for id, ended in (("late", 9.5), ("early", 1.5)):
+        ledger.finish(f"{id}-1", "failed", "", ended)
+        ledger.close_drop(id, f"failed/{id}.jpg")
+
+    assert [(drop.id, drop.rests, ended) for drop, ended in ledger.put_away()] == [
+        ("late", "failed/late.jpg", 9.5), ("early", "failed/early.jpg", 1.5),
+    ]  # fmt: skip
+
+
 def test_names_that_are_not_utf8_come_back_byte_for_byte(ledger: Ledger) -> None:
     ledger.claiming([("d", BROKEN_NAME, BROKEN_NAME + ".toml")], 1.0)
     ledger.add_job("d", 1, "{}", "cafe", 0, 1.0)
