@@ -4,7 +4,8 @@ After a crash, before anything is started again, and while the daemon rests:
 - the ledger opens, is sound, and each of its jobs has ended at most once;
 - each dropped picture lies in exactly one place, whole: input/, tmp/jobs/, input/done/ or input/failed/;
 - nothing visible is partial: each video decodes to the frames that an undisturbed daemon makes, each receipt is whole;
-- no job has two videos.
+- no job has two videos, and what a worker has begun is recorded as an attempt;
+- a picture lies in done/ only beside its published video, and in failed/ only beside its reason.
 In the end: each picture is in done/ with its video and receipt, or in failed/ with a reason; nothing else is left.
 """
 
@@ -39,6 +40,12 @@ class Dropped:
     """Of the file's bytes."""
     frames: str | None
     """`frames_digest` of the video that an undisturbed daemon makes of it; None: it is refused or defeated."""
+    sidecar: str | None = None
+    """Of its sidecar's bytes, SHA-256."""
+
+    @property
+    def stem(self) -> str:
+        return Path(self.name).stem
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,36 +71,56 @@ def frames_digest(video: Path) -> str:
 
 def after_a_crash(instance: Instance, drops: Sequence[Dropped]) -> list[Violation]:
     """Every promise that does not hold at this moment, no daemon running."""
-    found = [*_ledger(instance), *_receipts(instance)]
+    found = [*_ledger(instance), *_attempted(instance), *_receipts(instance)]
     places = _places(instance)
     videos = _videos(instance)
     moving = _moving(instance)
     for drop in drops:
-        found += _placed(drop, places.get(drop.name, []), drop.name in moving)
-        found += _pictured(drop, videos.get(Path(drop.name).stem, []))
+        found += _placed(drop.name, drop.sha256, places.get(drop.name, []), drop.name in moving)
+        if drop.sidecar is not None:
+            beside = f"{drop.stem}.toml"
+            found += _placed(beside, drop.sidecar, places.get(beside, []), drop.name in moving)
+        found += _pictured(drop, videos.get(drop.stem, []))
+        found += _put_away(instance, drop, videos.get(drop.stem, []))
     return found
 
 
 def in_the_end(instance: Instance, drops: Sequence[Dropped]) -> list[Violation]:
     """Every promise that does not hold once the daemon has come to rest."""
-    found = after_a_crash(instance, drops)
-    videos = _videos(instance)
-    for drop in drops:
-        stem = Path(drop.name).stem
-        made, put_away = bool(videos.get(stem)), (instance.done / drop.name).exists()
-        explained = (instance.failed / drop.name).exists() and _text(instance.failed / f"{stem}.error.txt")
-        if drop.frames is None:
-            found += (
-                [] if explained and not made else [Violation("lost", f"{drop.name} is not in failed/ with a reason")]
-            )
-        elif not made or not put_away:
-            why = f": {_text(instance.failed / f'{stem}.error.txt')}" if explained else ""
-            found.append(Violation("lost", f"{drop.name} gave {'a' if made else 'no'} video, done/: {put_away}{why}"))
-        elif not (instance.output / f"{stem}.json").exists():
-            found.append(Violation("lost", f"{drop.name} has no receipt"))
-    found += [Violation("litter", str(path)) for path in _litter(instance)]
+    found = [*after_a_crash(instance, drops), *unexplained(instance, drops)]
+    found += [Violation("litter", str(path)) for path in _litter(instance, drops)]
     states = Counter(_query(instance, "SELECT state FROM jobs WHERE ended IS NULL"))
     return [*found, *(Violation("ledger", f"{count} jobs are still {state}") for (state,), count in states.items())]
+
+
+def unexplained(instance: Instance, drops: Iterable[Dropped]) -> Iterator[Violation]:
+    """Which of ``drops``, all of them closed, did not end as a video with its receipt, or with a reason."""
+    videos = _videos(instance)
+    for drop in drops:
+        made, put_away = bool(videos.get(drop.stem)), (instance.done / drop.name).exists()
+        explained = (instance.failed / drop.name).exists() and _text(instance.failed / f"{drop.stem}.error.txt")
+        if drop.frames is None and (made or not explained):
+            yield Violation("lost", f"{drop.name} is not in failed/ with a reason")
+        elif drop.frames is not None and not (made and put_away):
+            why = f": {_text(instance.failed / f'{drop.stem}.error.txt')}" if explained else ""
+            yield Violation("lost", f"{drop.name} gave {'a' if made else 'no'} video, done/: {put_away}{why}")
+        elif drop.frames is not None and not (instance.output / f"{drop.stem}.json").exists():
+            yield Violation("lost", f"{drop.name} has no receipt")
+
+
+def unended_states(instance: Instance) -> set[str]:
+    """The states that a crash left jobs and drops in, other than waiting in the queue."""
+    query = (
+        "SELECT state FROM jobs WHERE ended IS NULL AND state != 'queued'"
+        " UNION SELECT state FROM drops WHERE state IN ('claiming', 'closing')"
+    )
+    return {str(state) for (state,) in _query(instance, query)}
+
+
+def closed(instance: Instance) -> set[str]:
+    """Names of the files in input/ whose jobs have all ended, and that were put away."""
+    rows = _query(instance, "SELECT name FROM drops WHERE state = 'closed'")
+    return {name.decode() for (name,) in rows if isinstance(name, bytes)}
 
 
 def _ledger(instance: Instance) -> Iterator[Violation]:
@@ -150,13 +177,21 @@ def _moving(instance: Instance) -> set[str]:
     return {name.decode() for (name,) in rows if isinstance(name, bytes)}
 
 
-def _placed(drop: Dropped, places: Sequence[Path], moving: bool) -> Iterator[Violation]:
+def _attempted(instance: Instance) -> Iterator[Violation]:
+    """The worker's log of a job is the first thing that it writes: by then its attempt must be in the ledger."""
+    untried = {id for (id,) in _query(instance, "SELECT id FROM jobs WHERE attempts = 0")}
+    for log in (instance.logs / "jobs").glob("*.jsonl"):
+        if log.stem in untried:
+            yield Violation("ledger", f"{log.stem} was begun, but no attempt is recorded")
+
+
+def _placed(name: str, sha256: str, places: Sequence[Path], moving: bool) -> Iterator[Violation]:
     if not places:
-        yield Violation("lost", f"{drop.name} is nowhere")
+        yield Violation("lost", f"{name} is nowhere")
     if len(places) > (2 if moving else 1):
-        yield Violation("doubled", f"{drop.name} lies in {', '.join(map(str, places))}")
+        yield Violation("doubled", f"{name} lies in {', '.join(map(str, places))}")
     for path in places:
-        if hashlib.sha256(path.read_bytes()).hexdigest() != drop.sha256:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
             yield Violation("partial", f"{path} is not what was dropped")
 
 
@@ -165,7 +200,7 @@ def _videos(instance: Instance) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in instance.output.iterdir():
         if path.is_file() and path.suffix != ".json" and not path.name.startswith("."):
-            found.setdefault(path.stem.partition("_")[0].partition(" ")[0], []).append(path)
+            found.setdefault(path.stem.partition("-")[0], []).append(path)
     return found
 
 
@@ -182,6 +217,13 @@ def _pictured(drop: Dropped, videos: Sequence[Path]) -> Iterator[Violation]:
                 yield Violation("differing", f"{path.name} has other frames than an undisturbed run")
 
 
+def _put_away(instance: Instance, drop: Dropped, videos: Sequence[Path]) -> Iterator[Violation]:
+    if (instance.done / drop.name).exists() and not videos:
+        yield Violation("lost", f"{drop.name} was put into done/, but there is no video")
+    if (instance.failed / drop.name).exists() and not (instance.failed / f"{drop.stem}.error.txt").exists():
+        yield Violation("lost", f"{drop.name} was put into failed/ without a reason")
+
+
 def _receipts(instance: Instance) -> Iterator[Violation]:
     for path in instance.output.glob("*.json"):
         try:
@@ -193,11 +235,13 @@ def _receipts(instance: Instance) -> Iterator[Violation]:
                 yield Violation("partial", f"{path.name} tells of a video that is not there")
 
 
-def _litter(instance: Instance) -> Iterable[Path]:
-    """What nobody owns once all is done."""
+def _litter(instance: Instance, drops: Sequence[Dropped]) -> Iterable[Path]:
+    """What nobody owns once all is done, and videos that nobody asked for."""
     yield from instance.jobs.iterdir()
     for folder in (instance.input, instance.output):
         yield from folder.rglob(f"{COPYING}*")
+    wanted = {drop.stem for drop in drops}
+    yield from (path for stem, paths in _videos(instance).items() if stem not in wanted for path in paths)
 
 
 def _text(path: Path) -> str:

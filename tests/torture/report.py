@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ class Row:
     """Times that the fault really struck: a kill that came too late is none."""
     violations: list[Violation] = field(default_factory=list)
     seconds: float = 0.0
+    states: Counter[str] = field(default_factory=Counter)
+    """How many times the fault struck while a job or a drop was in this state, or at this system call."""
 
     def add(self, violations: Iterable[Violation], trials: int = 1) -> None:
         """Count ``trials`` more, and what they broke."""
@@ -40,4 +43,7 @@ def table(rows: Iterable[Row]) -> str:
     for row in (*rows, total):
         counts = " ".join(f"{count:>9}" for count in row.counts())
         lines.append(f"{row.fault:<{width}} {row.trials:>7} {counts} {row.seconds:>8.0f}")
+    for row in rows:
+        if row.states:
+            lines.append(f"{row.fault}: " + ", ".join(f"{state} {count}" for state, count in row.states.most_common()))
     return "\n".join(lines)

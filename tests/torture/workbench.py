@@ -7,13 +7,15 @@ must look like was seen once, in an instance that nobody disturbed.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +60,8 @@ class Workbench:
 
     folder: Path
     config: str = CONFIG
+    until: float = math.inf
+    """No trial begins after this, on the monotonic clock."""
     _digests: dict[int, str] = field(default_factory=dict)
 
     def instance(self, name: str, root: Path | None = None) -> Instance:
@@ -67,21 +71,23 @@ class Workbench:
         instance.config.write_text(self.config, encoding="utf-8")
         return instance
 
-    def drop(self, instance: Instance, name: str, kind: int = 0) -> Dropped:
-        """Put a picture of ``kind`` (any number) into input/, whole at once; ``name``: no blank, no underscore."""
+    def trials(self, number: int) -> Iterator[int]:
+        """0, 1, 2 … below ``number``, for as long as there is time."""
+        return itertools.takewhile(lambda _: time.monotonic() < self.until, range(number))
+
+    def drop(self, instance: Instance, name: str, kind: int = 0, sidecar: str | None = None) -> Dropped:
+        """Put a picture of ``kind`` (any number) into input/, whole at once; ``name``: letters and digits."""
+        if sidecar is not None:
+            put((instance.input / name).with_suffix(".toml"), sidecar.encode())
         data = _picture(kind % _DIFFERENT)
-        hidden = instance.input / f".{name}"
-        hidden.write_bytes(data)
-        with hidden.open("rb") as file:
-            os.fsync(file.fileno())
-        hidden.rename(instance.input / name)
-        _flush(instance.input)
-        return Dropped(name, hashlib.sha256(data).hexdigest(), self.expected(kind))
+        put(instance.input / name, data)
+        beside = hashlib.sha256(sidecar.encode()).hexdigest() if sidecar is not None else None
+        return Dropped(name, hashlib.sha256(data).hexdigest(), self.expected(kind), beside)
 
     def refuse(self, instance: Instance, name: str) -> Dropped:
         """Put a file into input/ that no job can be made of."""
         data = f"not a picture: {name}".encode()
-        (instance.input / name).write_bytes(data)
+        put(instance.input / name, data)
         return Dropped(name, hashlib.sha256(data).hexdigest(), None)
 
     def expected(self, kind: int) -> str:
@@ -104,6 +110,17 @@ def _picture(kind: int) -> bytes:
         return file.getvalue()
 
 
+def put(path: Path, data: bytes) -> None:
+    """Make a file, whole at once and safe from a power cut."""
+    hidden = path.with_name(f".{path.name}")
+    with hidden.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    hidden.rename(path)
+    _flush(path.parent)
+
+
 def _flush(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     os.fsync(handle)
@@ -122,7 +139,9 @@ def once(instance: Instance, *before: str, seconds: float = 300.0) -> int:
 class Daemon:
     """A daemon as a process, in a session of its own so that nothing of it outlives a kill."""
 
-    def __init__(self, instance: Instance, *before: str, command: str = "run") -> None:
+    def __init__(
+        self, instance: Instance, *before: str, command: str = "run", environment: Mapping[str, str] | None = None
+    ) -> None:
         self.instance = instance
         said = (instance.root / "said.txt").open("ab")
         self.process = subprocess.Popen(
@@ -131,6 +150,7 @@ class Daemon:
             stdout=said,
             stderr=said,
             start_new_session=True,
+            env={**os.environ, **(environment or {})},
         )
         said.close()
 
@@ -145,6 +165,17 @@ class Daemon:
     def encoders(self) -> list[int]:
         """Process ids of the ffmpeg children of its workers."""
         return [pid for pid in descendants(self.process.pid) if b"ffmpeg" in _command(pid).partition(b"\0")[0]]
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Hold it, its worker and their ffmpeg: what stands on disk meanwhile is what a crash would leave now."""
+        self.process.send_signal(signal.SIGSTOP)
+        held = descendants(self.process.pid)
+        for pid in held:
+            os.kill(pid, signal.SIGSTOP)
+        yield
+        for pid in (*held, self.process.pid):
+            os.kill(pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL to the service alone: its worker has to see that by itself. Returns when all are gone."""
