@@ -261,7 +261,7 @@ def _misfits(table: Table, example: Example, registry: Registry) -> list[str]:
     if example.file == "pyproject.toml":
         return [] if _entry_points(example) else ["no entry points"]
     if example.file == "config.toml":
-        table = fit(table, Settings, example.page).defaults.table()
+        table = fit(table, Settings, example.page).defaults.layer().table
     found = []
     for recipe in read_request([Layer(example.page, table, sidecar=True)]).recipes:
         for kind in KINDS:

@@ -134,6 +134,21 @@ class LogSettings(Section):
     """How many log files that were put aside are kept."""
 
 
+class RetentionSettings(Section):
+    """What `framedaemon prune`, and the daemon once a day, removes. Never videos, and never what it did not put there."""
+
+    done_days: int = Field(0, ge=0, le=36_500)
+    """A picture goes from input/done/ this many days after it was put there; 0: never for its age."""
+    done_bytes: Bytes = Field(0, ge=0)
+    """Once pictures in input/done/ take more than this, the oldest go; 0: never for their size."""
+    failed_days: int = Field(0, ge=0, le=36_500)
+    """The same for input/failed/, each picture with its .error.txt."""
+    failed_bytes: Bytes = Field(0, ge=0)
+    """The same for input/failed/."""
+    job_logs: int = Field(1000, ge=1, le=1_000_000)
+    """How many jobs' own logs are kept, the newest; beside them, those of pictures that lie in input/failed/."""
+
+
 class DefaultSettings(Section):
     """What a recipe says when neither a folder's defaults.toml nor a sidecar says otherwise; see `recipe`."""
 
@@ -158,6 +173,7 @@ class Settings(Section):
     worker: WorkerSettings = WorkerSettings()
     plugins: PluginSettings = PluginSettings()
     log: LogSettings = LogSettings()
+    retention: RetentionSettings = RetentionSettings()
     defaults: DefaultSettings = DefaultSettings()
 
 

@@ -1,0 +1,474 @@
+"""What is removed, and above all what is not: by age, by size, and when clocks, links and people interfere."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from framedaemon.instance import Instance
+from framedaemon.ledger import Ledger
+from framedaemon.log import close, set_up
+from framedaemon.retention import Stale, find_stale, prune_daily, remove
+from framedaemon.settings import LogSettings, RetentionSettings
+from living import drop, files_below, make_instance, run_all
+
+DAY = 86_400.0
+MONTH = RetentionSettings(done_days=30, failed_days=30)
+
+
+class House:
+    """An instance, and pictures that were put away in it just now, as the ledger has it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.instance: Instance = make_instance(folder)
+        self.ledger = Ledger(self.instance.ledger)
+        self.now = time.time()
+        self._count = 0
+
+    def put_away(
+        self, rests: str, sidecar: str | None = None, at: float | None = None, size: int = 10, named: str = ""
+    ) -> str:
+        """A picture of ``size`` bytes that lies at ``rests`` since ``at``, with its log; returns the drop's id."""
+        at = self.now if at is None else at
+        id = self.claim(named or rests.partition("/")[2], sidecar, at)
+        self.ledger.finish(f"{id}-1", "done" if rests.startswith("done") else "failed", "", at)
+        self.ledger.close_drop(id, rests)
+        self.write(rests, size)
+        return id
+
+    def claim(self, name: str, sidecar: str | None = None, at: float | None = None) -> str:
+        self._count += 1
+        at = self.now if at is None else at
+        id = f"20260101T000000-{self._count:08x}"
+        self.ledger.claiming([(id, name, sidecar)], at)
+        self.ledger.add_job(id, 1, "{}", id, 0, at)
+        self.ledger.set_drop(id, "open")
+        log = self.instance.logs / "jobs" / f"{id}-1.jsonl"
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("{}\n")
+        return id
+
+    def write(self, name: str, size: int = 10) -> Path:
+        path = self.instance.input / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(size))
+        return path
+
+    def stale(self, settings: RetentionSettings = MONTH, days: float = 0) -> list[Stale]:
+        """What is to go so many days from now."""
+        return find_stale(self.instance, self.ledger, settings, self.now + days * DAY, leftovers=True)
+
+    def prune(self, settings: RetentionSettings = MONTH, days: float = 0) -> list[str]:
+        """Remove it; returns problems."""
+        return remove(self.stale(settings, days))[1]
+
+    @property
+    def left(self) -> set[str]:
+        return files_below(self.instance.input)
+
+    @property
+    def logs(self) -> set[str]:
+        return files_below(self.instance.logs / "jobs")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.ledger.close()
+
+
+# --- what goes
+
+
+def test_nothing_is_removed_unless_somebody_asks_for_it(house: House) -> None:
+    house.put_away("done/cat.png", size=10**6)
+    house.put_away("failed/dog.png")
+
+    assert house.stale(RetentionSettings(), days=36_000) == []
+
+
+def test_a_picture_goes_when_it_has_lain_there_for_the_days_that_were_asked_for(house: House) -> None:
+    house.put_away("done/cat.png")
+
+    assert house.stale(days=29.9) == []
+    (one,) = house.stale(days=30.1)
+
+    assert (one.kind, one.bytes, one.why) == ("done", 10, "put away 30 days ago; done_days is 30")
+    assert house.prune(days=30.1) == []
+    assert house.left == set()
+
+
+def test_each_folder_has_its_own_limits(house: House) -> None:
+    house.put_away("done/cat.png")
+    house.put_away("failed/dog.png")
+
+    house.prune(RetentionSettings(failed_days=3), days=4)
+
+    assert house.left == {"done/cat.png"}
+
+
+@pytest.mark.parametrize(
+    ("rests", "sidecar", "beside"),
+    [
+        ("failed/cat.png", "cat.toml", ["failed/cat.toml", "failed/cat.error.txt"]),
+        ("failed/cat.png", "cat.png.toml", ["failed/cat.png.toml", "failed/cat.error.txt"]),
+        ("failed/pets/cat-2.png", "cat.toml", ["failed/pets/cat-2.toml", "failed/pets/cat-2.error.txt"]),
+    ],
+)
+def test_sidecar_and_reason_go_with_their_picture(house: House, rests: str, sidecar: str, beside: list[str]) -> None:
+    house.put_away(rests, sidecar, named=rests.partition("/")[2].replace("-2", ""))
+    for name in beside:
+        house.write(name, 5)
+
+    (one,) = house.stale(days=31)
+    house.prune(days=31)
+
+    assert [str(file.name) for file in one.files] == [*beside, rests]
+    assert one.bytes == 20
+    assert house.left == set()
+
+
+def test_the_oldest_go_first_until_the_rest_fits(house: House) -> None:
+    for name in ("c", "a", "b"):
+        house.put_away(f"done/{name}.png", size=400)
+
+    stale = house.stale(RetentionSettings(done_bytes=800))
+    house.prune(RetentionSettings(done_bytes=800))
+
+    assert [one.why for one in stale] == ["input/done/ holds 1.2 KiB; done_bytes is 800 B"]
+    assert house.left == {"done/a.png", "done/b.png"}
+
+
+def test_a_folder_that_is_empty_then_goes_too_and_done_itself_stays(house: House) -> None:
+    house.put_away("done/2026/november/cat.png")
+    house.put_away("done/2026/dog.png", at=house.now)
+    house.write("done/2026/mine.txt")
+
+    house.prune(days=31)
+
+    assert sorted(path.name for path in house.instance.done.rglob("*")) == ["2026", "mine.txt"]
+
+
+def test_what_the_daemon_itself_put_away_is_known(tmp_path: Path) -> None:
+    """The places are those that closing a drop chooses, numbers and sub-folders and all."""
+    instance = make_instance(tmp_path)
+    drop(instance, "cat.png")
+    (instance.failed / "pets").mkdir()
+    (instance.failed / "pets" / "bad.png").write_text("somebody's own")
+    drop(instance, "pets/bad.png", "[encode]\ncrf = 99\n")
+    run_all(instance)
+    ledger = Ledger(instance.ledger, read_only=True)
+    before = files_below(instance.input)
+
+    remove(find_stale(instance, ledger, MONTH, time.time() + 31 * DAY, leftovers=True))
+
+    ledger.close()
+    assert before >= {"done/cat.png", "failed/pets/bad-2.png", "failed/pets/bad-2.toml", "failed/pets/bad-2.error.txt"}
+    assert files_below(instance.input) == {"failed/pets/bad.png"}
+    assert (instance.output / "cat.mp4").exists()
+    assert (instance.output / "cat.json").exists()
+
+
+# --- what stays
+
+
+def test_what_people_put_there_stays(house: House) -> None:
+    house.put_away("done/cat.png")
+    house.write("done/mine.png")
+    house.write("done/cat.toml")  # it was dropped without a sidecar
+
+    house.prune(days=1000)
+
+    assert house.left == {"done/mine.png", "done/cat.toml"}
+
+
+def test_a_picture_that_lies_under_the_name_of_an_older_one_has_its_own_age(house: House) -> None:
+    house.put_away("done/cat.png", at=house.now - 100 * DAY)  # somebody removed it; the file there is of now
+
+    assert house.stale() == []
+
+
+def test_a_picture_that_was_taken_out_leaves_room_for_the_next_of_its_name(house: House) -> None:
+    house.put_away("done/cat.png", at=house.now - 100 * DAY)
+    house.put_away("done/cat.png", at=house.now)
+
+    (one,) = house.stale(days=31.5)
+
+    assert one.why.startswith("put away 31 days ago")
+
+
+def test_a_place_that_another_picture_is_on_its_way_to_is_left_alone(house: House) -> None:
+    house.put_away("done/cat.png", "cat.toml")
+    coming = house.claim("cat.png", "cat.toml")
+    house.ledger.closing(coming, "done/cat.png")
+    house.write("done/cat.toml")
+
+    assert house.stale(days=1000) == []
+
+
+def test_a_drop_that_is_still_open_is_left_alone(house: House) -> None:
+    house.claim("cat.png")
+    house.write("done/cat.png")
+
+    assert house.stale(days=1000) == []
+
+
+def test_a_file_that_changes_between_the_look_and_the_removal_stays(house: House) -> None:
+    house.put_away("done/cat.png")
+    stale = house.stale(days=31)
+    house.write("done/cat.png", 11)
+
+    gone, problems = remove(stale)
+
+    assert gone == []
+    assert "somebody changed it" in problems[0]
+    assert house.left == {"done/cat.png"}
+
+
+def test_what_is_gone_already_is_no_longer_spoken_of(house: House) -> None:
+    house.put_away("done/cat.png")
+    (house.instance.done / "cat.png").unlink()
+
+    assert house.stale(days=31) == []
+
+
+@pytest.mark.parametrize("link", ["input/done/pets", "input/done"])
+def test_no_link_is_followed(house: House, tmp_path: Path, link: str) -> None:
+    house.put_away("done/pets/cat.png")
+    away = tmp_path / "elsewhere"
+    (tmp_path / link).rename(away)
+    (tmp_path / link).symlink_to(away)
+
+    assert house.stale(days=1000) == []
+    assert files_below(away)
+
+
+def test_a_folder_that_becomes_a_link_before_the_removal_is_not_followed(house: House, tmp_path: Path) -> None:
+    house.put_away("done/pets/cat.png")
+    stale = house.stale(days=31)
+    (house.instance.done / "pets").rename(tmp_path / "elsewhere")
+    (house.instance.done / "pets").symlink_to(tmp_path / "elsewhere")
+
+    gone, problems = remove(stale)
+
+    assert gone == []
+    assert len(problems) == 1
+    assert files_below(tmp_path / "elsewhere") == {"cat.png"}
+
+
+def test_a_link_that_was_refused_goes_and_what_it_leads_to_stays(house: House, tmp_path: Path) -> None:
+    target = tmp_path / "precious.png"
+    target.write_text("picture")
+    house.put_away("failed/link.png")
+    (house.instance.failed / "link.png").unlink()
+    (house.instance.failed / "link.png").symlink_to(target)
+
+    house.prune(days=31)
+
+    assert target.read_text() == "picture"
+    assert not (house.instance.failed / "link.png").is_symlink()
+
+
+def test_one_file_that_cannot_be_removed_does_not_keep_the_others(house: House) -> None:
+    house.put_away("done/cat.png")
+    house.put_away("done/dog.png")
+    stale = house.stale(days=31)
+    (house.instance.done / "cat.png").unlink()
+
+    gone, problems = remove(stale)
+
+    assert [one.files[-1].path.name for one in gone] == ["dog.png"]
+    assert len(problems) == 1
+
+
+# --- clocks
+
+
+def test_a_picture_of_tomorrow_stays(house: House) -> None:
+    house.put_away("done/cat.png", at=house.now + 400 * DAY)
+
+    assert house.stale(days=399) == []
+
+
+def test_the_mtime_of_a_picture_means_nothing(house: House) -> None:
+    """Photographs bring theirs along, from years ago or from a camera's wrong clock."""
+    for name, mtime in (("old", 0.0), ("new", house.now + 1000 * DAY)):
+        house.put_away(f"done/{name}.png")
+        os.utime(house.instance.done / f"{name}.png", (mtime, mtime))
+
+    assert house.stale() == []
+    assert len(house.stale(days=31)) == 2
+
+
+def test_a_picture_taken_while_the_clock_was_behind_is_as_old_as_the_one_before(house: House) -> None:
+    """Else, once the clock is right again, it would go at once."""
+    house.put_away("done/cat.png", at=house.now + 5000 * DAY)
+    house.put_away("done/dog.png")  # row and file say 5,000 days before that
+
+    assert house.stale(days=5029) == []
+    assert len(house.stale(days=5031)) == 2
+
+
+# --- every day
+
+
+def _daily(house: House, days: float, settings: RetentionSettings = MONTH) -> set[str]:
+    prune_daily(house.instance, house.ledger, settings, house.now + days * DAY)
+    return house.left
+
+
+def test_the_daemon_prunes_once_a_day(house: House) -> None:
+    house.put_away("done/cat.png")
+    passes = [len(_daily(house, day)) for day in range(30)]
+    before = _daily(house, 29.5)
+
+    after = _daily(house, 30.01)
+
+    assert passes == [1] * 30
+    assert (before, after) == ({"done/cat.png"}, set())
+
+
+def test_asking_more_often_than_once_a_day_changes_nothing(house: House) -> None:
+    _daily(house, 40)
+    house.put_away("done/cat.png", at=house.now)
+
+    assert _daily(house, 40.9) == {"done/cat.png"}
+
+
+def test_a_clock_set_a_year_ahead_removes_nothing_at_once(house: House) -> None:
+    """And nothing that is not a day older for each day that the clock stays wrong."""
+    house.put_away("done/cat.png")
+    _daily(house, 0)
+
+    for _ in range(100):
+        left = _daily(house, 365)  # however often the daemon is started meanwhile
+    in_a_week = _daily(house, 365 + 7)
+    back = _daily(house, 8)
+
+    assert left == in_a_week == back == {"done/cat.png"}
+
+
+def test_a_clock_that_was_ahead_at_the_very_first_pass_removes_nothing_at_once(house: House) -> None:
+    house.put_away("done/cat.png")
+
+    assert _daily(house, 365) == {"done/cat.png"}
+
+
+def test_a_daemon_that_was_away_for_long_catches_up(house: House) -> None:
+    house.put_away("done/cat.png")
+    _daily(house, 0)
+
+    left = [_daily(house, 100 + day) for day in range(16)]
+
+    assert left[0] == {"done/cat.png"}
+    assert left[-1] == set()
+
+
+@pytest.mark.parametrize("note", ["", "[]", '{"passed": "x"}', '{"passed": 1}', "\udcff"])
+def test_a_note_that_cannot_be_read_is_written_anew(house: House, note: str) -> None:
+    (house.instance.tmp / "pruned.json").write_text(note, errors="surrogateescape")
+
+    _daily(house, 0)
+
+    assert json.loads((house.instance.tmp / "pruned.json").read_text())["passed"] == house.now
+
+
+def test_a_pass_that_removed_something_is_one_line_in_the_log(house: House) -> None:
+    set_up(LogSettings(), house.instance.logs, None)
+    for name in ("cat", "dog"):
+        house.put_away(f"done/{name}.png")
+    house.put_away("failed/bad.png")
+
+    _daily(house, 1.5, RetentionSettings(done_days=1, failed_days=1))
+    _daily(house, 2.6, RetentionSettings(done_days=1, failed_days=1))
+    close()
+
+    lines = [json.loads(line) for line in (house.instance.logs / "framedaemon.jsonl").read_text().splitlines()]
+    said = [{key: line[key] for key in ("event", "done", "failed", "bytes", "first")} for line in lines]
+    why = "put away 1 days ago; done_days is 1"
+    assert said == [{"event": "old_files_removed", "done": 2, "failed": 1, "bytes": 30, "first": why}]
+
+
+def test_what_could_not_be_removed_is_said_and_the_daemon_goes_on(house: House) -> None:
+    set_up(LogSettings(), house.instance.logs, None)
+    (house.instance.tmp / "pruned.json").mkdir()
+
+    _daily(house, 0)
+    close()
+
+    (line,) = [json.loads(line) for line in (house.instance.logs / "framedaemon.jsonl").read_text().splitlines()]
+    assert line["event"] == "old_files_not_removed"
+
+
+# --- logs of jobs
+
+
+def test_the_newest_logs_are_kept_as_their_jobs_were_taken(house: House) -> None:
+    """Not by their names, which are times: those of a clock that was ahead would be the newest for ever."""
+    ids = [house.put_away(f"done/{number}.png", at=house.now - number * DAY) for number in range(4)]
+
+    (one, _) = house.stale(RetentionSettings(job_logs=2))
+    house.prune(RetentionSettings(job_logs=2))
+
+    assert (one.kind, one.why) == ("job_log", "4 jobs that are over have logs; job_logs is 2")
+    assert house.logs == {f"{id}-1.jsonl" for id in ids[2:]}
+    assert len(house.left) == 4
+
+
+def test_logs_that_somebody_needs_are_kept_beside_the_newest(house: House) -> None:
+    """A picture in input/failed/ has its .error.txt refer to one, and an open job writes to another."""
+    failed = house.put_away("failed/bad.png")
+    taken_back = house.put_away("failed/mended.png")
+    (house.instance.failed / "mended.png").unlink()
+    still_open = house.claim("slow.png")
+    newest = house.put_away("done/cat.png")
+
+    house.prune(RetentionSettings(job_logs=1))
+
+    assert taken_back not in str(house.logs)
+    assert house.logs == {f"{id}-1.jsonl" for id in (failed, still_open, newest)}
+
+
+def test_logs_of_jobs_that_the_ledger_does_not_know_go_first(house: House) -> None:
+    known = house.put_away("done/cat.png")
+    (house.instance.logs / "jobs" / "20990101T000000-ffffffff-1.jsonl").write_text("{}\n")
+
+    house.prune(RetentionSettings(job_logs=1))
+
+    assert house.logs == {f"{known}-1.jsonl"}
+
+
+def test_what_is_no_log_of_a_job_stays(house: House) -> None:
+    house.put_away("done/cat.png")
+    (house.instance.logs / "jobs" / "notes.jsonl").touch()
+    (house.instance.logs / "framedaemon.jsonl.1").touch()
+
+    assert house.stale(RetentionSettings(job_logs=1)) == []
+
+
+# --- leftovers
+
+
+def test_folders_that_no_job_owns_go_and_those_of_open_drops_stay(house: House) -> None:
+    owner = house.claim("cat.png")
+    for name in (owner, "orphan"):
+        (house.instance.jobs / name / "source").mkdir(parents=True)
+        (house.instance.jobs / name / "source" / "cat.png").write_bytes(bytes(7))
+
+    (one,) = house.stale(RetentionSettings())
+    house.prune(RetentionSettings())
+
+    assert (one.kind, one.bytes, one.files[0].path) == ("leftover", 7, house.instance.jobs / "orphan")
+    assert [path.name for path in house.instance.jobs.iterdir()] == [owner]
+
+
+def test_leftovers_are_not_looked_for_beside_a_daemon_that_may_be_claiming(house: House) -> None:
+    (house.instance.jobs / "orphan").mkdir()
+
+    assert find_stale(house.instance, house.ledger, RetentionSettings(), house.now, leftovers=False) == []
