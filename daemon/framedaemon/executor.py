@@ -11,14 +11,16 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from framedaemon import messages
 from framedaemon.instance import Instance
+from framedaemon.memory import oom_kills
 from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Order, Planned, Ready, Setup
+from framedaemon.offspring import MARK, kill_marked
 from framedaemon.settings import Settings
 
 Report: TypeAlias = Ready | Planned | Advanced | Finished | Ended
@@ -34,6 +36,12 @@ _FRAMES_GO_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_ARENA_MAX": "
 
 # A worker that did not come up is tried again after 1, 2, 4 … seconds, at most this many.
 _LONGEST_PAUSE = 60.0
+
+# A worker whose line has closed is about to end; one that has not by then lives on, unheard.
+_LAST_SECONDS = 1.0
+
+# After these, what is left of the device, of the heap or of a plugin's own state is not to be trusted.
+_SUSPECT: frozenset[EndKind] = frozenset({"failed", "memory"})
 
 
 class Executor(Protocol):
@@ -76,8 +84,11 @@ class LocalExecutor:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._received = b""
+        self._hung_up = ""
         self._ready = False
         self._job: str | None = None
+        self._running = False
+        self._oom_kills = 0
         self._started = 0.0
         self._heard = 0.0
         self._advanced = 0.0
@@ -87,12 +98,13 @@ class LocalExecutor:
 
     def order(self, order: Order, now: float) -> None:
         self.start(now)
-        self._job = order.job
+        self._job, self._running = order.job, False
+        self._oom_kills = oom_kills()
         self._advanced = now
         self._send(order)
 
     def go(self, job: str, now: float) -> None:
-        self._advanced = now
+        self._advanced, self._running = now, True
         self._send(Go(job=job))
 
     def put_off(self, job: str, now: float) -> None:
@@ -102,6 +114,8 @@ class LocalExecutor:
         """Start the worker if there is none. What it needs to come up is waited for in `poll`."""
         if self._process is not None:
             return
+        mark = str(self._instance.root.resolve())
+        kill_marked(mark)  # what a daemon that was killed left behind
         ours, theirs = socket.socketpair()
         output = self._open_output()
         with theirs:
@@ -115,11 +129,11 @@ class LocalExecutor:
                 stderr=output,
                 start_new_session=True,
                 cwd=self._instance.root,
-                env={**_FRAMES_GO_BACK, **os.environ},
+                env={**_FRAMES_GO_BACK, **os.environ, MARK: mark},
             )
         os.close(output)
         ours.setblocking(False)
-        self._socket, self._received, self._ready = ours, b"", False
+        self._socket, self._received, self._hung_up, self._ready = ours, b"", "", False
         self._started = self._heard = self._advanced = self._idle_since = now
         self._send(Setup(root=str(self._instance.root), settings=self.settings))
 
@@ -145,6 +159,7 @@ class LocalExecutor:
         if self._process is None:
             return
         self._kill_group()
+        kill_marked(str(self._instance.root.resolve()))
         self._process.wait()
         if self._socket is not None:
             self._socket.close()
@@ -176,14 +191,23 @@ class LocalExecutor:
         try:
             while block := self._socket.recv(1 << 16):
                 self._received += block
+            self._hung_up = "closed its line to the service"
         except BlockingIOError:
             pass
-        except OSError:
-            return []  # it died; the clocks find out how
+        except OSError as error:
+            self._hung_up = f"broke its line to the service: {error.strerror}"
         *lines, self._received = self._received.split(b"\n")
         if lines:
             self._heard = now
-        return [messages.read_report(line) for line in lines]
+        return list(self._understood(lines))
+
+    def _understood(self, lines: Sequence[bytes]) -> Iterator[Report | Beat]:
+        for line in lines:
+            try:
+                yield messages.read_report(line)
+            except ValueError:  # another version's worker, when framedaemon was upgraded while this daemon ran
+                self._hung_up = f"said what this daemon does not understand: {line[:200]!r}"
+                return
 
     def _note(self, report: Report, now: float) -> None:
         self._advanced = now
@@ -191,13 +215,22 @@ class LocalExecutor:
             self._ready, self._failed_starts, self._not_before = True, 0, 0.0
         elif isinstance(report, (Finished, Ended)):
             self._job, self._idle_since = None, now
+            if isinstance(report, Ended) and report.kind in _SUSPECT and self._running:
+                self.end()
 
     def _clocks(self, now: float) -> tuple[EndKind, str] | None:
         """How the worker failed, if it did."""
         assert self._process is not None
         worker, code = self.settings.worker, self._process.poll()
+        if code is None and self._hung_up:
+            with suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(_LAST_SECONDS)
+        if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+            return "memory", f"the worker was ended by the kernel: memory ran out{self._last_words()}"
         if code is not None:
             return "crashed", f"the worker {_ended(code)}{self._last_words()}"
+        if self._hung_up:
+            return "crashed", f"the worker {self._hung_up}{self._last_words()}"
         if not self._ready and now - self._started > worker.start_seconds:
             return "stalled", f"the worker was not ready within {worker.start_seconds:g} s{self._last_words()}"
         if self._ready and now - self._heard > worker.heartbeat_seconds:
@@ -245,6 +278,4 @@ class LocalExecutor:
 def _ended(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
-    name = signal.Signals(-code).name
-    hint = ", as the kernel does when memory runs out" if code == -signal.SIGKILL else ""
-    return f"was killed by {name}{hint}"
+    return f"was killed by {signal.Signals(-code).name}"

@@ -123,6 +123,18 @@ def _room_in(group: Path) -> int:
     return max(0, int(limit) - used + cached)
 
 
+def oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
+    """How many processes the kernel of this machine has ended for want of memory; 0 where it does not tell.
+
+    It counts those over the limit of a control group as well.
+    """
+    try:
+        lines = vmstat.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
 def _first_accelerator() -> str:
     if not Path("/dev/nvidiactl").exists() or find_spec("torch") is None:
         return "cpu"

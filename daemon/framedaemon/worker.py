@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from framedaemon import messages, pipeline, receipt
-from framedaemon.errors import DiskFull, JobRejected, OutOfMemory
+from framedaemon.errors import DiskFull, JobRejected, OutOfMemory, StageFailed
 from framedaemon.instance import Instance
 from framedaemon.log import get_log, job_log, set_up
-from framedaemon.memory import this_machine
+from framedaemon.memory import oom_kills, this_machine
 from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Order, Planned, Ready, Setup
+from framedaemon.offspring import MARK, kill_marked
 from framedaemon.opening import Limits, open_source
 from framedaemon.plan import Plan, make_plan
 from framedaemon.plugins import Registry, load_plugins
@@ -65,6 +66,8 @@ class Line:
 
 def end_group() -> None:
     """End this process and everything it started."""
+    if MARK in os.environ:
+        kill_marked(os.environ[MARK])
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
@@ -149,10 +152,13 @@ class Worker:
 
     def _guarded(self, order: Order, work: Callable[[], None]) -> Ended | None:
         """Do ``work``; whatever it raises becomes the end of this attempt. SystemExit too: a plugin may say it."""
+        kills = oom_kills()
         try:
             work()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (the one broad except around a job)
             reason = pipeline.sort_error(error)
+            if isinstance(reason, StageFailed) and oom_kills() > kills:  # an encoder of its own process, say
+                reason = OutOfMemory(f"{reason}; meanwhile the kernel ended a process because memory ran out")
             traceback = None if isinstance(reason, JobRejected) else error
             get_log().warning("attempt_failed", kind=type(reason).__name__, reason=str(reason), exc_info=traceback)
             return Ended(job=order.job, kind=_KIND_OF.get(type(reason), "failed"), reason=str(reason))

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,75 @@ def test_an_idle_worker_is_let_go(tmp_path: Path) -> None:
 
     assert executor.handles() == []
     assert not Path(f"/proc/{ready.pid}").exists()
+
+
+def test_a_worker_that_closes_its_line_and_lives_on_is_replaced_at_once(tmp_path: Path) -> None:
+    executor = executor_in(tmp_path)
+    (tmp_path / "plugins" / "closes.py").write_text(
+        "import ctypes, os, signal, sys\n"
+        "if 'framedaemon.worker' in ' '.join(sys.orig_argv):\n"
+        "    ctypes.PyDLL(None).shutdown(int(sys.orig_argv[-1]), 2)  # no other thread gets to see it\n"
+        "    os.kill(os.getpid(), signal.SIGSTOP)\n"
+    )
+    executor.order(ORDER, time.monotonic())
+
+    ended = poll_until(executor, Ended)
+
+    assert isinstance(ended, Ended)
+    assert ended.kind == "crashed"
+    assert "closed its line" in ended.reason
+
+
+def test_a_worker_of_another_version_that_cannot_be_understood_is_replaced(tmp_path: Path) -> None:
+    executor = executor_in(tmp_path)
+    speaks = "import os, sys\nif 'framedaemon.worker' in ' '.join(sys.orig_argv):\n"
+    (tmp_path / "plugins" / "speaks.py").write_text(
+        speaks + '    os.write(int(sys.orig_argv[-1]), b\'{"say": "hello"}\\n\')\n'
+    )
+    executor.order(ORDER, time.monotonic())
+
+    ended = poll_until(executor, Ended)
+
+    assert isinstance(ended, Ended)
+    assert ended.kind == "crashed"
+    assert '{"say": "hello"}' in ended.reason
+
+
+def test_after_a_run_that_failed_the_next_attempt_comes_to_a_fresh_worker(executor: LocalExecutor) -> None:
+    executor.start(time.monotonic())
+    poll_until(executor, Ready)
+    executor._job = "j"
+    executor.go("j", time.monotonic())
+
+    executor._note(Ended(job="j", kind="failed", reason="CUDA error"), time.monotonic())
+
+    assert executor.handles() == []
+    assert executor.available(time.monotonic())
+
+
+def test_a_process_that_left_the_worker_s_session_ends_with_the_worker(tmp_path: Path) -> None:
+    executor = executor_in(tmp_path)
+    (tmp_path / "plugins" / "leaves.py").write_text(
+        "import subprocess, sys, pathlib\n"
+        "child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        "pathlib.Path(__file__).with_suffix('.pid').write_text(str(child.pid))\n"
+    )
+    executor.start(time.monotonic())
+    poll_until(executor, Ready)
+    child = int((tmp_path / "plugins" / "leaves.pid").read_text())
+    assert Path(f"/proc/{child}").exists()
+
+    executor.end()
+
+    assert _gone_soon(child)
+
+
+def _gone_soon(pid: int) -> bool:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        with suppress(FileNotFoundError):
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+                time.sleep(0.01)
+                continue
+        return True
+    return False

@@ -14,6 +14,7 @@ from framedaemon.memory import (
     cache_passes,
     cgroup_room,
     clear_cache_every,
+    oom_kills,
     this_machine,
 )
 from framedaemon.stages import Estimate, Machine, Placement
@@ -183,3 +184,11 @@ def test_available_memory_is_no_more_than_the_machine_has() -> None:
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
     assert 0 < available_ram() <= total
+
+
+def test_the_kernel_tells_how_many_processes_it_ended_for_want_of_memory(tmp_path: Path) -> None:
+    vmstat = tmp_path / "vmstat"
+    vmstat.write_text("nr_free_pages 4\noom_kill 17\nswap_ra 0\n")
+
+    assert oom_kills(vmstat) == 17
+    assert oom_kills(tmp_path / "not_there") == 0
