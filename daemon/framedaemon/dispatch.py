@@ -35,9 +35,6 @@ _ROOM_SECONDS = 15.0
 # The longest that a job waits between two attempts.
 _LONGEST_RETRY_SECONDS = 3600.0
 
-# A memory policy ends by raising OutOfMemory. A plugin's that never does must not keep a job for ever.
-_MOST_SHRINKS = 20
-
 
 @dataclass(slots=True)
 class AtWork:
@@ -136,8 +133,7 @@ class Dispatch:
     def retry(self, job: JobRow, outcome: Outcome, reason: str, wall: float) -> None:
         """An attempt ended without a video: another one later, or no more."""
         job = self._ledger.job(job.id) or job
-        given_up = job.strikes >= self.settings.worker.max_attempts and outcome in ("failed", "crashed", "stalled")
-        if given_up or (outcome == "memory" and job.shrinks >= _MOST_SHRINKS):
+        if outcome in ("failed", "crashed", "stalled") and job.strikes >= self.settings.worker.max_attempts:
             self.fail(job, "quarantined", reason, wall, outcome)
             return
         pause = 0.0
@@ -218,7 +214,7 @@ class Dispatch:
     def _admit(self, work: AtWork, planned: Planned, now: float, wall: float) -> None:
         """Let a planned job run if there is room for what it will write."""
         work.plan = planned.plan
-        self._ledger.set_plan(work.row.id, planned.plan.model_dump_json())
+        self._ledger.set_plan(work.row.id, planned.plan.model_dump_json(), planned.plan.place)
         if self.progress is not None:
             self.progress.expect(planned.plan, self._ledger.history)
         if self._lacks_room(work.row, planned.plan, wall):
@@ -285,8 +281,6 @@ class Dispatch:
     def _ended(self, work: AtWork, ended: Ended, wall: float) -> None:
         if ended.kind == "rejected":
             self.fail(work.row, "failed", ended.reason, wall)
-        elif ended.kind == "memory" and work.plan is None:  # opening it took too much: no placement is smaller
-            self.retry(work.row, "crashed", ended.reason, wall)
         else:
             self.retry(work.row, ended.kind, ended.reason, wall)
         self._rest()

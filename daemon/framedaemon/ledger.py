@@ -15,47 +15,26 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
+from framedaemon.breaker import LONGEST_WAIT_SECONDS, Breaker
+from framedaemon.database import open_database, transaction
 from framedaemon.history import History
 
 JobState: TypeAlias = Literal[
     "queued", "waiting", "running", "publishing", "done", "failed", "quarantined", "cancelled", "vanished"
 ]
 ENDED: frozenset[JobState] = frozenset({"done", "failed", "quarantined", "cancelled", "vanished"})
-Outcome: TypeAlias = Literal["failed", "crashed", "stalled", "disk", "memory", "stopped"]
-"""How an attempt ended that another follows; the last three do not count against the job."""
+Outcome: TypeAlias = Literal["failed", "crashed", "stalled", "disk", "memory", "stopped", "held", "rejected"]
+"""How an attempt ended without a video; only the first three count against the job, and none follows the last."""
+RetryKind: TypeAlias = Literal["rejected", "memory", "failed", "crashed", "stalled", "quarantined", "cancelled"]
+"""How jobs end that can be tried again: by how the last attempt did, or as the job did."""
+STRIKES: frozenset[Outcome] = frozenset({"failed", "crashed", "stalled"})
 DropState: TypeAlias = Literal["claiming", "open", "closing", "closed", "vanished"]
-
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE drops (
-    id TEXT PRIMARY KEY, name BLOB NOT NULL, sidecar BLOB, state TEXT NOT NULL,
-    rests BLOB, priority INTEGER NOT NULL DEFAULT 0, created REAL NOT NULL);
-CREATE INDEX drops_open ON drops (state) WHERE state NOT IN ('closed', 'vanished');
-CREATE TABLE jobs (
-    id TEXT PRIMARY KEY, drop_id TEXT NOT NULL REFERENCES drops (id), number INTEGER NOT NULL,
-    recipe TEXT NOT NULL, state TEXT NOT NULL, stem TEXT NOT NULL, output TEXT,
-    attempts INTEGER NOT NULL DEFAULT 0, strikes INTEGER NOT NULL DEFAULT 0,
-    shrinks INTEGER NOT NULL DEFAULT 0, not_before REAL NOT NULL DEFAULT 0,
-    reason TEXT NOT NULL DEFAULT '', plan TEXT, priority INTEGER NOT NULL DEFAULT 0,
-    created REAL NOT NULL, started REAL, ended REAL);
-CREATE INDEX jobs_next ON jobs (priority DESC, created, number) WHERE ended IS NULL;
-CREATE INDEX jobs_of_drop ON jobs (drop_id);
-CREATE UNIQUE INDEX stems_taken ON jobs (lower(stem)) WHERE ended IS NULL;
-CREATE TABLE attempts (
-    job_id TEXT NOT NULL REFERENCES jobs (id), number INTEGER NOT NULL, started REAL NOT NULL, ended REAL,
-    outcome TEXT, reason TEXT NOT NULL DEFAULT '', PRIMARY KEY (job_id, number));
-CREATE TABLE measures (
-    stage TEXT NOT NULL, work REAL NOT NULL, seconds REAL NOT NULL, estimated_bytes INTEGER NOT NULL,
-    bytes INTEGER NOT NULL, at REAL NOT NULL);
-CREATE INDEX measures_of_stage ON measures (stage, at);
-CREATE TABLE placements (key TEXT PRIMARY KEY, rung INTEGER NOT NULL);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +78,18 @@ class JobRow:
     reason: str
     plan: str | None
     """JSON of the last attempt's PlanSummary."""
+    place: str | None
+    """Where it works, as breakers know it; None until it is planned."""
     priority: int
     created: float
+    queued: float
+    """Its place in the queue: when it was made, or when it was to be tried again after a failure."""
     started: float | None
     ended: float | None
+
+    def due(self, now: float) -> bool:
+        """Whether its wait is over. One longer than any wait was begun before the clock was set back: it is over."""
+        return not now < self.not_before <= now + LONGEST_WAIT_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,50 +116,18 @@ class Ledger:
     def __init__(self, path: Path, read_only: bool = False) -> None:
         """Open, and create if need be, the ledger at ``path``.
 
-        Raises sqlite3.OperationalError when it cannot be opened or was written by a newer framedaemon.
+        Raises as `open_database` does.
         """
-        if read_only:
-            self._db = sqlite3.connect(_read_only_uri(path), uri=True, isolation_level=None)
-        else:
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("PRAGMA foreign_keys = ON")
-        self._db.execute("PRAGMA busy_timeout = 5000")
-        self._db.row_factory = sqlite3.Row
-        try:
-            self._migrate(read_only)
-        except BaseException:
-            self._db.close()
-            raise
+        self._db = open_database(path, read_only)
         self.history = History(self._db)
+        self.breaker = Breaker(self._db)
 
     def close(self) -> None:
         self._db.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing; on disk when it returns."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # on a full disk SQLite may have rolled back by itself
-                self._db.execute("ROLLBACK")
-            raise
-
-    def _migrate(self, read_only: bool) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > _SCHEMA_VERSION:
-            raise sqlite3.OperationalError(
-                f"the ledger has version {version}; this framedaemon knows {_SCHEMA_VERSION}"
-            )
-        if version == 0 and not read_only:
-            with self.transaction():
-                for statement in _SCHEMA.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing; on disk when it is left."""
+        return transaction(self._db)
 
     def claiming(self, drops: Iterable[tuple[str, str, str | None]], now: float) -> None:
         """Record that drops (id, name, sidecar) are about to be taken. Comes before the files are moved."""
@@ -189,8 +144,8 @@ class Ledger:
 
     def put_away(self) -> Iterator[tuple[DropRow, float]]:
         """Drops that are closed, as they were taken one after another, and when the last of their jobs ended."""
-        ended = "SELECT max(ended) FROM jobs WHERE drop_id = drops.id"
-        query = f"SELECT *, ({ended}) AS ended FROM drops WHERE state = 'closed' ORDER BY rowid"  # noqa: S608
+        ended = "ifnull((SELECT max(ended) FROM jobs WHERE drop_id = drops.id), created)"
+        query = f"SELECT *, {ended} AS ended FROM drops WHERE state = 'closed' ORDER BY rowid"  # noqa: S608
         return ((_drop(row), row["ended"]) for row in self._db.execute(query))
 
     def drop(self, id: str) -> DropRow:
@@ -218,9 +173,9 @@ class Ledger:
     def add_job(self, drop_id: str, number: int, recipe: str, stem: str, priority: int, now: float) -> None:
         """Queue a job. Raises sqlite3.IntegrityError when another unfinished job has reserved ``stem``."""
         self._db.execute(
-            "INSERT INTO jobs (id, drop_id, number, recipe, state, stem, priority, created)"
-            " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?)",
-            (f"{drop_id}-{number}", drop_id, number, recipe, stem, priority, now),
+            "INSERT INTO jobs (id, drop_id, number, recipe, state, stem, priority, created, queued)"
+            " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
+            (f"{drop_id}-{number}", drop_id, number, recipe, stem, priority, now, now),
         )
 
     def remove_jobs(self, drop_id: str) -> None:
@@ -246,20 +201,33 @@ class Ledger:
         """The jobs of a drop, in their order."""
         return [_job(row) for row in self._db.execute(f"{_JOBS} WHERE drop_id = ? ORDER BY number", (drop_id,))]
 
-    def next_job(self, now: float, busy: Sequence[str] = ()) -> JobRow | None:
-        """The job to run next, none of ``busy``: by priority, then by age; not one that waits until later."""
-        marks = ",".join("?" * len(busy))
+    def next_job(self, now: float) -> JobRow | None:
+        """The job to run next: by priority, then by its place in the queue; not one that waits until later.
+
+        One whose time is further away than any wait lasts was put off before the clock was set back: it is due.
+        """
         query = (
-            f"{_JOBS} WHERE jobs.ended IS NULL AND jobs.state IN ('queued', 'waiting') AND jobs.not_before <= ?"
-            f" AND jobs.id NOT IN ({marks}) ORDER BY jobs.priority DESC, jobs.created, jobs.number LIMIT 1"
+            f"{_JOBS} WHERE jobs.ended IS NULL AND jobs.state IN ('queued', 'waiting')"
+            " AND NOT (jobs.not_before > ? AND jobs.not_before <= ?)"
+            " ORDER BY jobs.priority DESC, jobs.queued,"
+            " CASE WHEN jobs.queued > jobs.created THEN jobs.started END, jobs.number LIMIT 1"
         )
-        row = self._db.execute(query, (now, *busy)).fetchone()
+        row = self._db.execute(query, (now, now + LONGEST_WAIT_SECONDS)).fetchone()
         return _job(row) if row is not None else None
 
     def next_due(self) -> float | None:
         """When the next job that waits may run, or be published."""
         query = "SELECT min(not_before) FROM jobs WHERE ended IS NULL AND state != 'running'"
         return self._db.execute(query).fetchone()[0]  # type: ignore[no-any-return]  # a REAL or NULL
+
+    def ended_by(self, kind: RetryKind) -> list[JobRow]:
+        """Jobs that ended without a video in this way, the newest first."""
+        if kind in ("quarantined", "cancelled"):
+            return self.jobs(cast(JobState, kind))
+        last = "SELECT outcome FROM attempts WHERE job_id = jobs.id ORDER BY number DESC LIMIT 1"
+        # a sidecar may be refused before anything is tried
+        query = f"{_JOBS} WHERE jobs.state IN ('failed', 'quarantined') AND coalesce(({last}), 'rejected') = ?"
+        return [_job(row) for row in self._db.execute(f"{query} ORDER BY jobs.created DESC, jobs.number DESC", (kind,))]
 
     def count(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
@@ -278,8 +246,8 @@ class Ledger:
             self._db.execute("INSERT INTO attempts (job_id, number, started) VALUES (?, ?, ?)", (id, number, now))
         return number
 
-    def set_plan(self, id: str, plan: str) -> None:
-        self._db.execute("UPDATE jobs SET plan = ? WHERE id = ?", (plan, id))
+    def set_plan(self, id: str, plan: str, place: str) -> None:
+        self._db.execute("UPDATE jobs SET plan = ?, place = ? WHERE id = ?", (plan, place, id))
 
     def wait(self, id: str, reason: str, not_before: float) -> None:
         """A job that was not started waits; one that was is left alone."""
@@ -293,14 +261,23 @@ class Ledger:
         """A finished video could not be made visible yet, or not even be given a name."""
         self._update(id, _UNENDED, "state = 'publishing', reason = ?, not_before = ?", _text(reason), not_before)
 
-    def again(self, id: str, outcome: Outcome, reason: str, now: float, not_before: float) -> None:
-        """An attempt ended without a video, and there will be another, not before ``not_before``."""
+    def again(
+        self, id: str, outcome: Outcome, reason: str, now: float, not_before: float, excused: bool = False
+    ) -> None:
+        """An attempt ended without a video, and there will be another, not before ``not_before``.
+
+        ``excused``: it does not count against the job, however it ended.
+        """
         state = "queued" if outcome == "stopped" else "waiting"
-        forgiven, shrunk = outcome in ("disk", "memory", "stopped"), outcome == "memory"
+        forgiven, shrunk = excused or outcome not in STRIKES, outcome == "memory"
         change = "state = ?, reason = ?, not_before = ?, strikes = strikes - ?, shrinks = shrinks + ?"
         with self.transaction():
             if self._update(id, _TRIED, change, state, _text(reason), not_before, forgiven, shrunk):
                 self._end_attempt(id, outcome, reason, now)
+
+    def to_the_end(self, id: str, not_before: float) -> None:
+        """Have a job that failed join the queue anew when it is due: what was dropped until then goes first."""
+        self._update(id, _UNENDED, "queued = max(queued, ?)", not_before)
 
     def finish(self, id: str, state: JobState, reason: str, now: float, outcome: Outcome | None = None) -> None:
         """A job ended for good, and its last attempt with ``outcome``, or as the job did.
@@ -330,12 +307,6 @@ class Ledger:
 def _text(reason: str) -> str:
     """A reason as SQLite takes it: bytes of file names that were not UTF-8 are written as escapes."""
     return reason.encode("utf-8", "backslashreplace").decode()
-
-
-def _read_only_uri(path: Path) -> str:
-    """Opens the ledger so that nothing is written, not even the log that SQLite leaves where nobody has it open."""
-    alone = not path.with_name(f"{path.name}-wal").exists()
-    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
 
 
 def _drop(row: sqlite3.Row) -> DropRow:

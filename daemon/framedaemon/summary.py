@@ -64,6 +64,11 @@ class PlanSummary(BaseModel):
         return self.frames * self.width * self.height / 1e6
 
     @property
+    def place(self) -> str:
+        """Where the plan works, as breakers tell places apart: its stages."""
+        return ", ".join(step.stage for step in self.steps)
+
+    @property
     def encoder(self) -> str:
         """The encoder's name."""
         return self.steps[-1].stage

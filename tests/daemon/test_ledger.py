@@ -13,7 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from framedaemon.ledger import ENDED, JobRow, JobState, Ledger, Outcome
+from framedaemon.ledger import ENDED, STRIKES, JobRow, JobState, Ledger, Outcome, RetryKind
 
 BROKEN_NAME = os.fsdecode(b"caf\xe9/\xff\n.jpg")
 
@@ -168,7 +168,7 @@ def test_only_what_is_the_jobs_own_fault_counts_against_it(ledger: Ledger, outco
     ledger.again("d-1", outcome, "why", 8.0, 20.0)
 
     job = _job(ledger)
-    assert (job.attempts, job.strikes) == (1, 0 if outcome in ("disk", "memory", "stopped") else 1)
+    assert (job.attempts, job.strikes) == (1, int(outcome in STRIKES))
     assert job.shrinks == (1 if outcome == "memory" else 0)
     assert job.state == ("queued" if outcome == "stopped" else "waiting")
     assert (job.reason, job.not_before) == ("why", 20.0)
@@ -269,7 +269,7 @@ def test_a_reason_may_hold_a_name_that_is_not_utf8(ledger: Ledger) -> None:
 def test_the_plan_of_the_last_attempt_is_kept(ledger: Ledger) -> None:
     _add(ledger)
 
-    ledger.set_plan("d-1", '{"frames": 8}')
+    ledger.set_plan("d-1", '{"frames": 8}', "camera, ffmpeg")
 
     assert _job(ledger).plan == '{"frames": 8}'
 
@@ -295,7 +295,8 @@ def test_the_queue_goes_by_priority_then_age_then_number(ledger: Ledger) -> None
     _add(ledger, "idle", priority=-5, now=0.0)
     order: list[str] = []
 
-    while job := ledger.next_job(10.0, order):
+    while job := ledger.next_job(10.0):
+        ledger.start(job.id, 10.0)
         order.append(job.id)
 
     assert order == ["urgent-1", "old-1", "old-2", "young-1", "idle-1"]
@@ -309,6 +310,34 @@ def test_a_job_that_waits_is_passed_over_until_its_time(ledger: Ledger) -> None:
     early, due = ledger.next_job(49.0), ledger.next_job(50.0)
 
     assert (early and early.id, due and due.id) == ("b-1", "a-1")
+
+
+def test_a_wait_from_before_the_clock_was_set_back_is_over(ledger: Ledger) -> None:
+    _add(ledger, now=1e9)
+    ledger.wait("d-1", "no room", 1e9 + 3600.0)
+
+    just_begun, long_past = _job(ledger).due(1e9), _job(ledger).due(1e9 - 1.0)
+    job = ledger.next_job(1e9 - 1.0)
+
+    assert (just_begun, long_past) == (False, True)
+    assert ledger.next_job(1e9) is None
+    assert job is not None
+
+
+def test_a_job_that_goes_to_the_end_lets_pass_what_came_before_it_is_due(ledger: Ledger) -> None:
+    _add(ledger, "failed", now=1.0)
+    _add(ledger, "before", now=19.0)
+    _add(ledger, "after", now=21.0)
+    ledger.start("failed-1", 5.0)
+    ledger.again("failed-1", "failed", "", 10.0, 20.0)
+    ledger.to_the_end("failed-1", 20.0)
+    order: list[str] = []
+
+    while job := ledger.next_job(30.0):
+        ledger.start(job.id, 30.0)
+        order.append(job.drop_id)
+
+    assert order == ["before", "failed", "after"]
 
 
 def test_the_next_due_time_is_that_of_the_first_job_that_waits(ledger: Ledger) -> None:
@@ -338,6 +367,28 @@ def test_jobs_are_listed_newest_first_and_by_state(ledger: Ledger) -> None:
     assert [job.id for job in ledger.jobs("failed", "done")] == ["b-1"]
     assert [job.id for job in ledger.jobs(limit=1)] == ["c-1"]
     assert ledger.count() == {"queued": 2, "failed": 1}
+
+
+def test_jobs_are_found_by_how_they_ended(ledger: Ledger) -> None:
+    outcomes: list[tuple[str, JobState, Outcome | None]] = [
+        ("crash", "quarantined", "crashed"), ("fault", "quarantined", "failed"), ("hang", "quarantined", "stalled"),
+        ("wrong", "failed", "rejected"), ("large", "failed", "memory"), ("wanted", "cancelled", None),
+        ("ok", "done", None),
+    ]  # fmt: skip
+    for id, state, outcome in outcomes:
+        _add(ledger, id)
+        ledger.start(f"{id}-1", 5.0)
+        ledger.finish(f"{id}-1", state, "", 6.0, outcome)
+    _add(ledger, "unopened")
+    ledger.finish("unopened-1", "failed", "its sidecar is wrong", 6.0)
+    _add(ledger, "queued")
+
+    found = {kind: {job.drop_id for job in ledger.ended_by(kind)} for kind in get_args(RetryKind)}
+
+    assert found == {
+        "rejected": {"wrong", "unopened"}, "memory": {"large"}, "failed": {"fault"}, "crashed": {"crash"},
+        "stalled": {"hang"}, "quarantined": {"crash", "fault", "hang"}, "cancelled": {"wanted"},
+    }  # fmt: skip
 
 
 def test_two_unfinished_jobs_never_share_a_name_in_output(ledger: Ledger) -> None:
@@ -387,7 +438,7 @@ def test_others_read_while_the_daemon_writes_and_cannot_write(path: Path, ledger
 
     assert [job.id for job in reader.jobs()] == ["d-1"]
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        reader.set_plan("d-1", "{}")
+        reader.set_plan("d-1", "{}", "")
     reader.close()
 
 
@@ -405,7 +456,7 @@ def test_a_ledger_of_a_newer_framedaemon_is_left_alone(path: Path, read_only: bo
     newer.execute("PRAGMA user_version = 99")
     newer.close()
 
-    with pytest.raises(sqlite3.OperationalError, match="has version 99; this framedaemon knows 1"):
+    with pytest.raises(sqlite3.OperationalError, match="has version 99; this framedaemon knows 2"):
         Ledger(path, read_only)
 
 
@@ -424,7 +475,7 @@ def test_a_folder_whose_name_is_not_utf8_can_hold_the_ledger(tmp_path: Path) -> 
 
 def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
     with pytest.raises(ZeroDivisionError), ledger.transaction():
-        ledger.set_plan(_add_bare(ledger), "{}")
+        ledger.set_plan(_add_bare(ledger), "{}", "")
         _ = 1 // 0
 
     assert ledger.jobs() == []
@@ -444,7 +495,7 @@ def test_a_full_disk_is_said_as_such_and_the_ledger_goes_on_when_there_is_room(l
     ledger._db.execute(f"PRAGMA max_page_count = {pages}")
 
     with pytest.raises(sqlite3.OperationalError, match="full"), ledger.transaction():
-        ledger.set_plan("d-1", "x" * 1_000_000)
+        ledger.set_plan("d-1", "x" * 1_000_000, "")
     ledger._db.execute("PRAGMA max_page_count = 100000")
     ledger.start("d-1", 5.0)
 
@@ -504,7 +555,7 @@ class Jobs(RuleBasedStateMachine):
 
         after = _job(self.ledger, before.id)
         assert after.attempts == before.attempts
-        assert after.strikes == before.strikes - (outcome in ("disk", "memory", "stopped"))
+        assert after.strikes == before.strikes - (outcome not in STRIKES)
 
     @precondition(lambda self: self._at_work())
     @rule(named=st.booleans())

@@ -52,3 +52,7 @@ def test_a_step_says_under_which_key_its_placement_is_remembered() -> None:
     assert (step.fit_key, step.rung) == ("cpu squares 32x24x8", 0)
     assert step.placement["reason"] == "on the CPU"
     assert step.options["seed"] == 2**63 - 1
+
+
+def test_a_plan_works_where_its_stages_do() -> None:
+    assert _summary().place == "squares, blend, raw"
