@@ -102,7 +102,7 @@ def unexplained(instance: Instance, drops: Iterable[Dropped]) -> Iterator[Violat
         if drop.frames is None and (made or not explained):
             yield Violation("lost", f"{drop.name} is not in failed/ with a reason")
         elif drop.frames is not None and not (made and put_away):
-            why = f": {_text(instance.failed / f'{drop.stem}.error.txt')}" if explained else ""
+            why = f": {explained[:500]}" if explained else ""
             yield Violation("lost", f"{drop.name} gave {'a' if made else 'no'} video, done/: {put_away}{why}")
         elif drop.frames is not None and not (instance.output / f"{drop.stem}.json").exists():
             yield Violation("lost", f"{drop.name} has no receipt")

@@ -169,13 +169,15 @@ class Daemon:
     @contextmanager
     def stopped(self) -> Iterator[None]:
         """Hold it, its worker and their ffmpeg: what stands on disk meanwhile is what a crash would leave now."""
-        self.process.send_signal(signal.SIGSTOP)
-        held = descendants(self.process.pid)
-        for pid in held:
-            os.kill(pid, signal.SIGSTOP)
+        held: list[int] = []
+        while new := [pid for pid in (self.process.pid, *descendants(self.process.pid)) if pid not in held]:
+            held += new
+            for pid in new:
+                kill(pid, signal.SIGSTOP)
+                wait_until(lambda pid=pid: _resting(pid), "a process to stop")  # type: ignore[misc]  # mypy 11030
         yield
-        for pid in (*held, self.process.pid):
-            os.kill(pid, signal.SIGCONT)
+        for pid in held:
+            kill(pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL to the service alone: its worker has to see that by itself. Returns when all are gone."""
@@ -186,10 +188,10 @@ class Daemon:
         wait_until(lambda: not [pid for pid in pids if _alive(pid)], "the end of what the daemon started")
 
 
-def kill(pid: int) -> bool:
-    """SIGKILL to one process; whether it was there."""
+def kill(pid: int, number: int = signal.SIGKILL) -> bool:
+    """Send a signal to one process; whether it was there."""
     with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
         return True
     return False
 
@@ -230,6 +232,18 @@ def _command(pid: int) -> bytes:
 
 def _alive(pid: int) -> bool:
     """Whether a process runs; one that only waits to be reaped does not."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
+    return any(state != "Z" for state in _states(pid))
+
+
+def _resting(pid: int) -> bool:
+    """Whether each thread of a process is stopped, or at its end."""
+    return all(state in "TtZX" for state in _states(pid))
+
+
+def _states(pid: int) -> list[str]:
+    """The letter that says what each thread of a process does; see proc(5)."""
+    states = []
+    for file in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):
+            states.append(file.read_text().rpartition(")")[2].split()[0])
+    return states

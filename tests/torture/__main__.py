@@ -1,0 +1,76 @@
+"""Break a daemon in every way that is known, and print what came of it.
+
+    python tests/torture [FAULT …] [--trials 200] [--minutes 60] [--seed 1] [--list]
+
+Each fault strikes up to ``--trials`` times; ``--minutes`` are shared out among the faults. Exits with 1 when a promise
+was broken: the fault stops there, and its folder is kept to be looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from torture import kills
+from torture.report import Row, table
+from torture.workbench import Workbench
+
+FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = {
+    name: fault for module in (kills,) for name, fault in module.FAULTS.items()
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the faults that are named, or all; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python tests/torture", description=__doc__.partition("\n")[0])
+    parser.add_argument("faults", nargs="*", metavar="FAULT", help="all without; --list says which there are")
+    parser.add_argument("--trials", type=int, default=200, help="of each fault, at most")
+    parser.add_argument("--minutes", type=float, default=60.0, help="for all faults together, about")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--list", action="store_true", help="say which faults there are")
+    given = parser.parse_args(arguments)
+    unknown = set(given.faults) - FAULTS.keys()
+    if unknown:
+        parser.error(f"no such fault: {', '.join(sorted(unknown))}")
+    if given.list:
+        print("\n".join(FAULTS))
+        return 0
+    folder = Path(tempfile.mkdtemp(prefix="torture-"))
+    rows = torture(given.faults or FAULTS, folder, given.trials, given.minutes * 60.0, given.seed)
+    print(table(rows))
+    if any(row.violations for row in rows):
+        print(f"what broke is left in {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+def torture(faults: Iterable[str], folder: Path, trials: int, seconds: float, seed: int) -> list[Row]:
+    """Run each of ``faults`` in a folder of its own, and keep that if a promise was broken."""
+    rows: list[Row] = []
+    end = time.monotonic() + seconds
+    waiting = list(faults)
+    for left, name in zip(range(len(waiting), 0, -1), waiting, strict=True):
+        started = time.monotonic()
+        bench = Workbench(folder / name.replace(" ", "-"), until=started + (end - started) / left)
+        row = FAULTS[name](bench, trials, random.Random(f"{seed} {name}"))
+        row.seconds = time.monotonic() - started
+        rows.append(row)
+        print(f"{name}: {row.trials} trials, {len(row.violations)} violations, {row.seconds:.0f} s", flush=True)
+        for violation in row.violations:
+            print(f"  {violation}", flush=True)
+        if not row.violations:
+            shutil.rmtree(bench.folder, ignore_errors=True)
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())
