@@ -35,6 +35,9 @@ _ROOM_SECONDS = 15.0
 # The longest that a job waits between two attempts.
 _LONGEST_RETRY_SECONDS = 3600.0
 
+# A memory policy ends by raising OutOfMemory. A plugin's that never does must not keep a job for ever.
+_MOST_SHRINKS = 20
+
 
 @dataclass(slots=True)
 class AtWork:
@@ -133,7 +136,8 @@ class Dispatch:
     def retry(self, job: JobRow, outcome: Outcome, reason: str, wall: float) -> None:
         """An attempt ended without a video: another one later, or no more."""
         job = self._ledger.job(job.id) or job
-        if outcome in ("failed", "crashed", "stalled") and job.strikes >= self.settings.worker.max_attempts:
+        given_up = job.strikes >= self.settings.worker.max_attempts and outcome in ("failed", "crashed", "stalled")
+        if given_up or (outcome == "memory" and job.shrinks >= _MOST_SHRINKS):
             self.fail(job, "quarantined", reason, wall, outcome)
             return
         pause = 0.0
@@ -281,6 +285,8 @@ class Dispatch:
     def _ended(self, work: AtWork, ended: Ended, wall: float) -> None:
         if ended.kind == "rejected":
             self.fail(work.row, "failed", ended.reason, wall)
+        elif ended.kind == "memory" and work.plan is None:  # opening it took too much: no placement is smaller
+            self.retry(work.row, "crashed", ended.reason, wall)
         else:
             self.retry(work.row, ended.kind, ended.reason, wall)
         self._rest()

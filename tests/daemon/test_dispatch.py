@@ -160,6 +160,7 @@ def test_an_order_says_all_that_the_worker_needs(desk: Desk) -> None:
     desk.claim("cat", jobs=2)
     desk.ledger.history.remember_fit("cpu squares 32x24x8", 2)
     desk.start()
+    desk.hear(Planned(job="cat-1", plan=plan()))
     desk.end("cat-1", "memory")
     desk.finish(desk.start(21.0) or "")
     desk.start(22.0)
@@ -333,12 +334,35 @@ def test_no_pause_is_longer_than_an_hour(desk: Desk) -> None:
 def test_want_of_memory_or_disk_counts_against_no_job(desk: Desk, kind: EndKind, pause: float) -> None:
     desk.claim("cat")
     desk.start()
+    desk.hear(Planned(job="cat-1", plan=plan()))
 
     desk.end("cat-1", kind, 20.0)
 
     job = desk.job("cat-1")
     assert (job.state, job.strikes, job.not_before) == ("waiting", 0, 20.0 + pause)
     assert job.shrinks == (kind == "memory")
+
+
+def test_a_file_that_is_too_much_to_open_counts_since_no_placement_is_smaller(desk: Desk) -> None:
+    desk.claim("cat")
+    desk.start()
+
+    desk.end("cat-1", "memory", 20.0)
+
+    job = desk.job("cat-1")
+    assert (job.state, job.strikes, job.shrinks) == ("waiting", 1, 0)
+
+
+def test_a_memory_policy_that_never_gives_up_does_not_keep_a_job_for_ever(desk: Desk) -> None:
+    desk.claim("cat")
+    for wall in range(100):
+        desk.start(float(wall))
+        desk.hear(Planned(job="cat-1", plan=plan()))
+        desk.end("cat-1", "memory", float(wall), "no room on the device")
+
+    job = desk.job("cat-1")
+    assert (job.state, job.reason) == ("quarantined", "no room on the device")
+    assert job.attempts < 50
 
 
 def test_progress_is_told_by_frames_and_by_what_gives_none(desk: Desk) -> None:
