@@ -218,35 +218,37 @@ class LocalExecutor:
             if isinstance(report, Ended) and report.kind in _SUSPECT and self._running:
                 self.end()
 
-    def _clocks(self, now: float) -> tuple[EndKind, str] | None:
-        """How the worker failed, if it did."""
+    def _clocks(self, now: float) -> tuple[EndKind, str, str] | None:
+        """How the worker failed, if it did: the kind, for a person, and `Ended.cause`."""
         assert self._process is not None
         worker, code = self.settings.worker, self._process.poll()
         if code is None and self._hung_up:
             with suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(_LAST_SECONDS)
         if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
-            return "memory", f"the worker was ended by the kernel: memory ran out{self._last_words()}"
+            return "memory", f"the worker was ended by the kernel: memory ran out{self._last_words()}", "out of memory"
         if code is not None:
-            return "crashed", f"the worker {_ended(code)}{self._last_words()}"
+            said, cause = _ended(code)
+            return "crashed", f"the worker {said}{self._last_words()}", cause
         if self._hung_up:
-            return "crashed", f"the worker {self._hung_up}{self._last_words()}"
+            return "crashed", f"the worker {self._hung_up}{self._last_words()}", "line lost"
         if not self._ready and now - self._started > worker.start_seconds:
-            return "stalled", f"the worker was not ready within {worker.start_seconds:g} s{self._last_words()}"
+            reason = f"the worker was not ready within {worker.start_seconds:g} s{self._last_words()}"
+            return "stalled", reason, "not ready"
         if self._ready and now - self._heard > worker.heartbeat_seconds:
-            return "stalled", f"the worker gave no sign of life for {worker.heartbeat_seconds:g} s"
+            return "stalled", f"the worker gave no sign of life for {worker.heartbeat_seconds:g} s", "no sign of life"
         if self._job is not None and self._ready and now - self._advanced > worker.stall_seconds:
-            return "stalled", f"the job made no progress for {worker.stall_seconds:g} s"
+            return "stalled", f"the job made no progress for {worker.stall_seconds:g} s", "no progress"
         return None
 
-    def _buried(self, kind: EndKind, reason: str, now: float) -> list[Report]:
+    def _buried(self, kind: EndKind, reason: str, cause: str, now: float) -> list[Report]:
         """Clear away a worker that failed, and say what that means for its job."""
-        job = self._job
+        job, came_up = self._job, self._ready
         if not self._ready:
             self._failed_starts += 1
             self._not_before = now + min(_LONGEST_PAUSE, 2.0 ** (self._failed_starts - 1))
         self.end()
-        return [Ended(job=job, kind=kind, reason=reason)] if job is not None else []
+        return [Ended(job=job, kind=kind, reason=reason, cause=cause, came_up=came_up)] if job is not None else []
 
     def _kill_group(self) -> None:
         assert self._process is not None
@@ -275,7 +277,9 @@ class LocalExecutor:
         return "; it said: " + " | ".join(lines[-5:]) if lines else ""
 
 
-def _ended(code: int) -> str:
+def _ended(code: int) -> tuple[str, str]:
+    """What an exit code means, for a person and in a word."""
     if code >= 0:
-        return f"ended with exit code {code}"
-    return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with exit code {code}", f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"was killed by {name}", name

@@ -119,6 +119,10 @@ class Ended(Message):
     kind: EndKind
     reason: str
     """For a person; problems stand on lines of their own."""
+    cause: str = ""
+    """Class of the error, or what ended the worker: what failures of one kind have in common."""
+    came_up: bool = True
+    """False: the worker ended before it was ready, and has not seen the job."""
 
 
 ToWorker: TypeAlias = Annotated[Setup | Order | Go, Field(discriminator="say")]

@@ -161,7 +161,8 @@ class Worker:
                 reason = OutOfMemory(f"{reason}; meanwhile the kernel ended a process because memory ran out")
             traceback = None if isinstance(reason, JobRejected) else error
             get_log().warning("attempt_failed", kind=type(reason).__name__, reason=str(reason), exc_info=traceback)
-            return Ended(job=order.job, kind=_KIND_OF.get(type(reason), "failed"), reason=str(reason))
+            kind = _KIND_OF.get(type(reason), "failed")
+            return Ended(job=order.job, kind=kind, reason=str(reason), cause=_cause_of(error))
         return None
 
     def _say_failure(self, order: Order, failure: Ended | None) -> None:
@@ -183,6 +184,13 @@ class Worker:
 
     def _log_path(self, order: Order) -> Path:
         return self._instance.logs / "jobs" / f"{order.job}.jsonl"
+
+
+def _cause_of(error: BaseException) -> str:
+    """The class of the error that all came from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return type(error).__name__
 
 
 _KIND_OF: dict[type[BaseException], EndKind] = {JobRejected: "rejected", OutOfMemory: "memory", DiskFull: "disk"}

@@ -67,7 +67,8 @@ def test_what_the_service_says_arrives_as_it_was_said(order: Message) -> None:
         _plan(),
         Advanced(job="1-1", stage="camera", done=3, total=8),
         Finished(job="1-1", video="video.mp4", bytes=2**40, seconds={"camera": 0.1, "quality gate": 1e-3}),
-        Ended(job="1-1", kind="memory", reason=f"out of memory in\n{BROKEN_NAME}"),
+        Ended(job="1-1", kind="memory", reason=f"out of memory in\n{BROKEN_NAME}", cause="MemoryError"),
+        Ended(job="1-1", kind="crashed", reason="", cause="SIGSEGV", came_up=False),
     ],
     ids=lambda message: message.say,
 )

@@ -95,6 +95,22 @@ def test_a_picture_that_is_none_is_rejected_and_the_worker_goes_on(worker: Spoke
     assert worker.process.poll() is None
 
 
+@pytest.mark.parametrize(
+    ("fault", "kind", "cause"),
+    [("raise", "failed", "RuntimeError"), ("short", "failed", "StageFailed"), ("memoryerror", "memory", "MemoryError")],
+)
+def test_what_a_failure_came_from_is_told_by_its_class(worker: Spoken, fault: str, kind: str, cause: str) -> None:
+    faulty = Recipe(generate=StageChoice(use="faulty", options={"fault": fault}))
+    worker.say(worker.order("cat.png", faulty))
+    worker.hear(Planned)
+
+    worker.say(Go(job="cat.png"))
+    ended = worker.hear(Ended)
+
+    assert isinstance(ended, Ended)
+    assert (ended.kind, ended.cause, ended.came_up) == (kind, cause, True)
+
+
 def test_a_worker_whose_service_is_gone_ends_with_all_it_started(worker: Spoken) -> None:
     recipe = PLAIN.model_copy(update={"generate": StageChoice(use="faulty", options={"fault": "hang"})})
     worker.say(worker.order("a.png", recipe))
