@@ -25,12 +25,16 @@ from framedaemon.log import get_log
 from framedaemon.naming import show
 from framedaemon.plugins import Registry
 from framedaemon.requests import take_cancellations
+from framedaemon.retention import prune_daily
 from framedaemon.settings import Settings
 from framedaemon.status import Status, write_status
 from framedaemon.workspace import Workspace, orphans, sweep_copies
 
 # While a job runs, `status` is written this often.
 _STATUS_SECONDS = 1.0
+
+# So often it is asked whether a day has passed and old files may go.
+_PRUNE_SECONDS = 3600.0
 
 # Ten thousand files that come at once send ten thousand events: scanning takes at most a third of the time.
 _SCAN_SHARE = 3.0
@@ -62,7 +66,7 @@ class Service:
         self._dispatch.broken = {plugin.name: plugin.reason for plugin in registry.broken()}
         self._log = get_log()
         self._scan_due = self._scan_allowed = 0.0
-        self._status_due = 0.0
+        self._status_due = self._prune_due = 0.0
         self._scan: Scan | None = None
         self._reports: deque[Report] = deque()
 
@@ -111,6 +115,9 @@ class Service:
         self._dispatch.publish_held(wall)
         if not self._resting:
             self._dispatch.start_next(now, wall)
+        if not self._resting and now >= self._prune_due:
+            self._prune_due = now + _PRUNE_SECONDS
+            prune_daily(self._instance, self._ledger, self._settings.retention, wall)
         if now >= self._status_due:
             self.write_status()
             self._status_due = now + _STATUS_SECONDS

@@ -278,3 +278,21 @@ def test_a_copy_that_a_crash_cut_short_leaves_input_and_output(instance: Instanc
         pass
 
     assert files_below(instance.input) == files_below(instance.output) == set()
+
+
+def test_what_retention_lets_go_goes_by_itself_but_not_while_the_daemon_holds(instance: Instance) -> None:
+    instance.config.write_text(f"{CONFIG}[retention]\ndone_bytes = 1\n", encoding="utf-8")
+    drop(instance, "cat.png")
+    run_all(instance)
+    (instance.tmp / "pruned.json").unlink()
+    before = files_below(instance.done)
+
+    with living(instance) as service:
+        service.holding = True
+        service.tick(time.monotonic())
+        held = files_below(instance.done)
+        service.holding = False
+        service.tick(time.monotonic())
+
+    assert (before, held) == ({"cat.png"}, {"cat.png"})
+    assert files_below(instance.done) == set()
