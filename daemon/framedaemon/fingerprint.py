@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from math import sqrt
+from struct import Struct
 from typing import Any, TypeAlias
 
 import cv2
@@ -39,6 +40,8 @@ _WEIGHTS = {"bt709": (0.2126, 0.0722), "bt601": (0.299, 0.114), "bt2020": (0.262
 # Fingerprints are kept as uint16 in steps of 1/256 level, chroma moved up by 128; spreads in steps of 1/16.
 _STEPS = 256
 _SPREAD_STEPS = 16
+_FRAME_BYTES = SIZE * 2 + 2
+_LAST = Struct("<q")
 # Sums over rows average texture away; below this many levels of spread the frame itself is asked.
 _SURELY_SPREAD = 4.0
 
@@ -103,6 +106,22 @@ class Fingerprints:
 
     def __len__(self) -> int:
         return len(self._moves)
+
+    def since(self, start: int) -> bytes:
+        """What was taken of frame ``start`` and those after it, for `extend`."""
+        parts = self._cells[start * SIZE * 2 :], self._spreads[start:], self._moves[start:]
+        return b"".join((_LAST.pack(self._last), *parts))
+
+    def extend(self, taken: bytes) -> None:
+        """Go on behind frames that others streamed: ``taken`` is what `since` gave. Raises ValueError for less."""
+        count, rest = divmod(len(taken) - _LAST.size, _FRAME_BYTES)
+        if count < 0 or rest:
+            raise ValueError(f"{len(taken)} bytes are no fingerprints")
+        cells, spreads = _LAST.size + count * SIZE * 2, _LAST.size + count * (SIZE * 2 + 1)
+        (self._last,) = _LAST.unpack_from(taken)
+        self._cells += taken[_LAST.size : cells]
+        self._spreads += taken[cells:spreads]
+        self._moves += taken[spreads:]
 
     def __getitem__(self, index: int) -> Fingerprint:
         if not 0 <= index < len(self):

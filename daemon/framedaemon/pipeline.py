@@ -3,35 +3,41 @@
     generator ─▶ hand-over ─▶ weave + interpolator ─▶ hand-over ─▶ encoder     three threads, a few frames between
                                                           └─ fingerprints ─▶ quality gate
 
-The encoder pulls. No stage and nothing between them ever holds the clip. What comes out lies in the job's own folder;
-publishing it is the service's business.
+The encoder pulls. No stage and nothing between them ever holds the clip. A long clip is encoded in parts (see
+`segments`); another attempt begins at the first frame that no finished part has. What comes out lies in the job's own
+folder; publishing it is the service's business.
 """
 
 from __future__ import annotations
 
-import errno
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 import cv2
 
 from framedaemon.clip import Clip, Frame
-from framedaemon.errors import DiskFull, FramedaemonError, OutOfMemory, StageFailed
+from framedaemon.errors import StageFailed
 from framedaemon.fingerprint import Fingerprints
 from framedaemon.handover import HandOver
+from framedaemon.identity import hash_file, versions
+from framedaemon.log import get_log
 from framedaemon.plan import Plan, Step
 from framedaemon.plugins import Registry
 from framedaemon.quality import GateReport, inspect
+from framedaemon.segments import Segments, key_of
 from framedaemon.sources import Footage
 from framedaemon.spool import spool
-from framedaemon.stages import Delivery, Encode, Fill, Generate, Scratch
-from framedaemon.weave import Tally, no_fill, weave
+from framedaemon.stages import Delivery, Encode, Fill, Generate, JoiningEncoder, Scratch
+from framedaemon.stream import Frames, Meter, blamed, blaming, close, drawn_from, taken, watched
+from framedaemon.stream import sort_error as sort_error
+from framedaemon.timeline import Beginning
+from framedaemon.weave import Tally, no_fill, sources_from, weave
 from framedaemon.workspace import size_of
 
 Report = Callable[[str, int, int], None]
@@ -49,44 +55,22 @@ class Made:
     """For each stage, the time that it worked, waiting for its neighbours not counted."""
     bytes: int
     """Of the video; of all its files where it is a folder."""
-
-
-@dataclass(slots=True)
-class Meter:
-    """Counts frames through a point of the stream, and the time it takes to get them."""
-
-    frames: int = 0
-    seconds: float = 0.0
-    watch: Callable[[int], None] = field(default=lambda count: None)
-
-    def through(self, source: Iterator[Frame]) -> Iterator[Frame]:
-        """``source``, metered."""
-        try:
-            while True:
-                started = time.perf_counter()
-                frame = next(source, None)
-                self.seconds += time.perf_counter() - started
-                if frame is None:
-                    return
-                self.frames += 1
-                self.watch(self.frames)
-                yield frame
-        finally:
-            _close(source)
+    resumed_at: int = 0
+    """The output frame at which this attempt went on; 0: it began at the beginning."""
 
 
 def run(plan: Plan, folder: Path, registry: Registry, comment: str, report: Report) -> Made:
     """Make the plan's video in ``folder`` and hold it to the plan.
 
-    ``folder`` exists and is the job's own; stages find their checkpoints of earlier attempts there. A failure leaves
-    nothing else behind.
+    ``folder`` exists and is the job's own; stages find their checkpoints of earlier attempts there, and finished parts
+    of the video are not made again. A failure leaves nothing else behind.
     Raises StageFailed, OutOfMemory or DiskFull: whatever a stage raised, as one of them.
     """
     output = folder / f"video{plan.video.suffix}"
     _discard(output)
     cv2.setNumThreads(1)  # stages run side by side, each with as many threads of its own as its placement gives it
     try:
-        return _run(plan, output, registry, comment, report)
+        return _Run(plan, output, registry, comment, report).make()
     except BaseException as error:  # SystemExit too: a stage that says it ends its attempt, not the process
         _discard(output)  # a full disk needs the room
         reason = sort_error(error)
@@ -95,125 +79,189 @@ def run(plan: Plan, folder: Path, registry: Registry, comment: str, report: Repo
         raise reason from error
 
 
-def sort_error(error: BaseException, raised_by: str = "") -> FramedaemonError:
-    """The error as one that says what to do next: our own unchanged, others by what they mean."""
-    if isinstance(error, FramedaemonError):
-        return error
-    if isinstance(error, MemoryError) or _is_torch_memory(error):
-        return OutOfMemory(f"out of memory: {error}".rstrip(": "))
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"the disk is full: {error}")
-    said = f"{type(error).__name__}: {error}".rstrip(": ")
-    return StageFailed(f"{raised_by}: {said}" if raised_by else said)
+@dataclass(slots=True)
+class _Run:
+    """One attempt: what its steps share."""
 
+    plan: Plan
+    output: Path
+    registry: Registry
+    comment: str
+    report: Report
+    drawn: Meter = field(default_factory=Meter)
+    shown: Meter = field(default_factory=Meter)
+    tally: Tally = field(default_factory=Tally)
+    seconds: dict[str, float] = field(default_factory=dict)
 
-def _is_torch_memory(error: BaseException) -> bool:
-    torch = sys.modules.get("torch")
-    kind = getattr(torch, "OutOfMemoryError", None)
-    return kind is not None and isinstance(error, kind)
-
-
-def _run(plan: Plan, output: Path, registry: Registry, comment: str, report: Report) -> Made:
-    folder = output.parent
-    drawn_meter, taken_meter, woven_meter, shown_meter = Meter(), Meter(), Meter(), Meter()
-    drawn_meter.watch = _reporter(report, plan.generate, plan.drawn.frames)
-    shown_meter.watch = _reporter(report, plan.encode, plan.shown.frames)
-    tally, fingerprints = Tally(), Fingerprints(plan.video.width, plan.video.height)
-    filler = plan.interpolate.task.name if plan.interpolate is not None else "timeline"
-    seconds = dict.fromkeys((plan.generate.task.name, filler, plan.encode.task.name), 0.0)
-
-    with ExitStack() as stack:
-        drawn = _drawn(plan, registry, folder, stack, seconds, drawn_meter, report)
-        fill: Fill = no_fill if plan.interpolate is None else _load(plan.interpolate, registry, stack, seconds)
-        encode: Encode = _load(plan.encode, registry, stack, seconds)
-
+    def make(self) -> Made:
+        plan = self.plan
+        fingerprints = Fingerprints(plan.video.width, plan.video.height)
+        self.seconds = dict.fromkeys((plan.generate.task.name, self.filler, plan.encode.task.name), 0.0)
+        parts = self._parts() if len(plan.cuts) > 2 else None
+        kept = parts.restore(fingerprints, self.tally) if parts is not None else 0
+        resumed_at = plan.cuts[kept]
+        if resumed_at:
+            get_log().info("clip_resumed", frames=resumed_at, total=plan.shown.frames)
+        self._count(resumed_at)
+        if resumed_at < plan.shown.frames:
+            self._encode(fingerprints, parts, kept)
+        if parts is not None:
+            self._join(parts)
         started = time.perf_counter()
-        ahead = stack.enter_context(HandOver(drawn, "generate"))
-        taken = Clip(plan.drawn, taken_meter.through(iter(ahead)), plan.generate.task.name)
-        woven = _blamed(iter(weave(taken, plan.timeline, fill, filler, tally)), filler)
-        ready = stack.enter_context(HandOver(woven_meter.through(woven), "interpolate"))
-        seen = _fingerprinted(shown_meter.through(iter(ready)), fingerprints)
-        shown = Clip(plan.shown, seen, filler)
-        sound = plan.source.path if plan.video.sound and isinstance(plan.source, Footage) else None
-        with _blaming(plan.encode.task.name):
-            encode(shown, Delivery(output, comment, sound, _scratch(folder, plan.encode, report)))
-        if shown_meter.frames != plan.shown.frames:
-            raise StageFailed(f"{plan.encode.task.name}: took {shown_meter.frames} of {plan.shown.frames} frames")
-        total = time.perf_counter() - started
+        sources_at = tuple(plan.timeline.shown_sources())
+        gate = inspect(self.output, plan.video, fingerprints, plan.source, sources_at=sources_at)
+        self.seconds["quality gate"] = time.perf_counter() - started
+        if not gate.passed:
+            if parts is not None:
+                parts.discard()  # one of them may be at fault
+            raise StageFailed("the video did not pass the quality gate: " + "; ".join(gate.failures))
+        seconds = {name: round(value, 3) for name, value in self.seconds.items()}
+        return Made(self.output, gate, self.tally, seconds, size_of(self.output), resumed_at)
 
-    seconds[plan.generate.task.name] += drawn_meter.seconds
-    seconds[filler] += max(0.0, woven_meter.seconds - taken_meter.seconds)
-    seconds[plan.encode.task.name] += max(0.0, total - shown_meter.seconds)
-    started = time.perf_counter()
-    gate = inspect(output, plan.video, fingerprints, plan.source, sources_at=tuple(plan.timeline.shown_sources()))
-    seconds["quality gate"] = time.perf_counter() - started
-    if not gate.passed:
-        raise StageFailed("the video did not pass the quality gate: " + "; ".join(gate.failures))
-    return Made(output, gate, tally, {name: round(value, 3) for name, value in seconds.items()}, size_of(output))
+    @property
+    def filler(self) -> str:
+        """Who is to blame for what weaving gives."""
+        return self.plan.interpolate.task.name if self.plan.interpolate is not None else "timeline"
 
+    def _parts(self) -> Segments:
+        plan = self.plan
+        plugins = [(name, info.origin, _hash_of(info.origin)) for name, info in sorted(self.registry.plugins.items())]
+        # The comment names the source's bytes, the seed and every option. Where and how small stages work is not asked:
+        # a smaller placement goes on with what a larger one left.
+        key = key_of(self.comment, plan.drawn, plan.timeline, plan.shown, plan.video, plan.cuts, versions(), plugins)
+        return Segments(self.output.parent / "segments", key, plan.cuts, plan.video.suffix)
 
-def _drawn(
-    plan: Plan,
-    registry: Registry,
-    folder: Path,
-    stack: ExitStack,
-    seconds: dict[str, float],
-    meter: Meter,
-    report: Report,
-) -> Iterator[Frame]:
-    """The generator's frames: as they are drawn, or, where the policy says so, all drawn and the generator unloaded."""
-    with ExitStack() as own:
-        generate: Generate = _load(plan.generate, registry, own, seconds)
-        with _blaming(plan.generate.task.name):
-            frames = generate(plan.source, _scratch(folder, plan.generate, report))
-        named = _blamed(_clearing(meter.through(frames), plan), plan.generate.task.name)
-        drawn = iter(Clip(plan.drawn, named, plan.generate.task.name))
-        where = plan.generate.placement.spool
-        if where != "none":
-            return spool(drawn, where, folder / "frames")
-        stack.enter_context(own.pop_all())
-        return drawn
+    def _count(self, resumed_at: int) -> None:
+        """Count from what is there already."""
+        drawn, shown = self.plan.drawn.frames, self.plan.shown.frames
+        self.drawn.watch = _reporter(self.report, self.plan.generate, drawn)
+        self.shown.watch = _reporter(self.report, self.plan.encode, shown)
+        self.shown.frames = resumed_at
+        if resumed_at:
+            self.shown.watch(resumed_at)
 
+    def _encode(self, fingerprints: Fingerprints, parts: Segments | None, kept: int) -> None:
+        """Draw, fill and encode from part ``kept`` on."""
+        plan = self.plan
+        begin = self._beginning(plan.cuts[kept])
+        taken_meter, woven_meter = Meter(), Meter()
+        with ExitStack() as stack:
+            drawn = self._drawn(begin, stack)
+            fill: Fill = no_fill if plan.interpolate is None else self._load(plan.interpolate, stack)
+            encode: Encode = self._load(plan.encode, stack)
 
-def _load(step: Step, registry: Registry, stack: ExitStack, seconds: dict[str, float]) -> Any:
-    """What the step's stage does the work with; how long loading took counts as the stage's work."""
-    stage = registry.stage(step.task.kind, step.task.name)
-    started = time.perf_counter()
-    with _blaming(step.task.name):
-        work = stack.enter_context(stage.load(step.placement, cast(Any, step.options)))
-    seconds[step.task.name] += time.perf_counter() - started
-    return work
+            started = time.perf_counter()
+            ahead = stack.enter_context(HandOver(drawn, "generate"))
+            spec = replace(plan.drawn, frames=sources_from(begin, plan.timeline))
+            sources = Clip(spec, taken_meter.through(iter(ahead)), plan.generate.task.name)
+            woven = blamed(iter(weave(sources, plan.timeline, fill, self.filler, self.tally, begin)), self.filler)
+            ready = stack.enter_context(HandOver(woven_meter.through(woven), "interpolate"))
+            seen = watched(self.shown.through(iter(ready)), fingerprints.add)
+            with blaming(plan.encode.task.name):
+                if parts is None:
+                    encode(Clip(plan.shown, seen, self.filler), self._delivery())
+                    self._check_taken(plan.shown.frames)
+                else:
+                    self._encode_parts(encode, parts, kept, seen, fingerprints)
+            total = time.perf_counter() - started
+        self.seconds[plan.generate.task.name] += self.drawn.seconds
+        self.seconds[self.filler] += max(0.0, woven_meter.seconds - taken_meter.seconds)
+        self.seconds[plan.encode.task.name] += max(0.0, total - self.shown.seconds)
 
+    def _encode_parts(
+        self, encode: Encode, parts: Segments, kept: int, seen: Frames, fingerprints: Fingerprints
+    ) -> None:
+        rest = replace(self.plan.shown, frames=self.plan.shown.frames - self.plan.cuts[kept])
+        frames = iter(Clip(rest, seen, self.filler))
+        for index in range(kept, len(parts)):
+            start, stop = parts.frames(index)
+            part = Clip(replace(self.plan.shown, frames=stop - start), taken(frames, stop - start), self.filler)
+            scratch = _scratch(self.output.parent, self.plan.encode, self.report)
+            try:
+                encode(part, Delivery(parts.path(index), "", None, scratch))
+                self._check_taken(stop)
+                parts.keep(index, fingerprints, self.tally)
+            except BaseException:
+                parts.drop(index)
+                raise
+        for _ in frames:  # ends it: a frame too many raises
+            pass
 
-@contextmanager
-def _blaming(stage: str) -> Iterator[None]:
-    """Name the stage in what it raises. What comes to it from another is named already."""
-    try:
-        yield
-    except (Exception, SystemExit) as error:
-        reason = sort_error(error, stage)
-        if reason is error:
+    def _join(self, parts: Segments) -> None:
+        plan, step = self.plan, self.plan.encode
+        encoder = cast("JoiningEncoder[Any]", self.registry.stage("encode", step.task.name))
+        started = time.perf_counter()
+        try:
+            with blaming(step.task.name):
+                encoder.join(parts.paths(), plan.shown, self._delivery(), cast(Any, step.options))
+        except StageFailed:
+            parts.discard()  # one of them may be at fault
             raise
-        raise reason from error
+        self.seconds[step.task.name] += time.perf_counter() - started
+
+    def _beginning(self, shown: int) -> Beginning:
+        """Where to begin for output frame ``shown``."""
+        step = self.plan.interpolate
+        if shown == 0 or step is None:
+            return self.plan.timeline.beginning(shown)
+        looks_back = getattr(self.registry.stage("interpolate", step.task.name), "looks_back", None)
+        return self.plan.timeline.beginning(shown, self.plan.drawn.frames if looks_back is None else looks_back)
+
+    def _drawn(self, begin: Beginning, stack: ExitStack) -> Iterator[Frame]:
+        """The generator's frames: as they are drawn, or, where the policy says so, all drawn and then unloaded."""
+        plan, step, folder = self.plan, self.plan.generate, self.output.parent
+        name = step.task.name
+        with ExitStack() as own:
+            generate: Generate = self._load(step, own)
+
+            def draw(start: int) -> Frames:
+                with blaming(name):
+                    frames = generate(plan.source, _scratch(folder, step, self.report, start))
+                spec = replace(plan.drawn, frames=plan.drawn.frames - start)
+                yield from Clip(spec, blamed(_clearing(frames, plan), name), name)
+
+            seeks = bool(getattr(self.registry.stage("generate", name), "seeks", False))
+            drawn = drawn_from(draw, self.drawn, begin.source, seeks, plan.timeline.loop)
+            where = step.placement.spool
+            if where != "none":
+                return spool(drawn, where, folder / "frames")
+            stack.enter_context(own.pop_all())
+            return drawn
+
+    def _load(self, step: Step, stack: ExitStack) -> Any:
+        """What the step's stage does the work with; how long loading took counts as the stage's work."""
+        stage = self.registry.stage(step.task.kind, step.task.name)
+        started = time.perf_counter()
+        with blaming(step.task.name):
+            work = stack.enter_context(stage.load(step.placement, cast(Any, step.options)))
+        self.seconds[step.task.name] += time.perf_counter() - started
+        return work
+
+    def _delivery(self) -> Delivery:
+        """Of the whole video."""
+        source = self.plan.source
+        sound = source.path if self.plan.video.sound and isinstance(source, Footage) else None
+        return Delivery(self.output, self.comment, sound, _scratch(self.output.parent, self.plan.encode, self.report))
+
+    def _check_taken(self, frames: int) -> None:
+        if self.shown.frames != frames:
+            raise StageFailed(f"{self.plan.encode.task.name}: took {self.shown.frames} of {frames} frames")
 
 
-def _blamed(frames: Iterator[Frame], stage: str) -> Iterator[Frame]:
-    try:
-        with _blaming(stage):
-            yield from frames
-    finally:
-        _close(frames)
-
-
-def _scratch(folder: Path, step: Step, report: Report) -> Scratch:
+def _scratch(folder: Path, step: Step, report: Report, start: int = 0) -> Scratch:
     own = folder / step.task.kind
     own.mkdir(exist_ok=True)
-    return Scratch(own, lambda what, fraction: report(what, round(fraction * 1000), 1000))
+    return Scratch(own, lambda what, fraction: report(what, round(fraction * 1000), 1000), start)
 
 
 def _reporter(report: Report, step: Step, total: int) -> Callable[[int], None]:
     name = step.task.name
     return lambda count: report(name, count, total)
+
+
+def _hash_of(origin: str) -> str:
+    """Of a plugin that is a file; what is installed has a version."""
+    return hash_file(Path(origin)) if origin.endswith(".py") and Path(origin).is_file() else ""
 
 
 def _clearing(frames: Iterator[Frame], plan: Plan) -> Iterator[Frame]:
@@ -228,22 +276,7 @@ def _clearing(frames: Iterator[Frame], plan: Plan) -> Iterator[Frame]:
                     torch.cuda.empty_cache()
             yield frame
     finally:
-        _close(frames)
-
-
-def _fingerprinted(frames: Iterator[Frame], fingerprints: Fingerprints) -> Iterator[Frame]:
-    try:
-        for frame in frames:
-            fingerprints.add(frame)
-            yield frame
-    finally:
-        _close(frames)
-
-
-def _close(frames: Iterator[Frame]) -> None:
-    close = getattr(frames, "close", None)
-    if close is not None:
-        close()
+        close(frames)
 
 
 def _discard(output: Path) -> None:

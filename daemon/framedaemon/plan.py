@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TypeVar, cast
 
 from framedaemon.clip import ClipSpec, show_rate
+from framedaemon.cuts import cut
 from framedaemon.disk import Need
 from framedaemon.errors import FramedaemonError, JobRejected, StageFailed
 from framedaemon.plugins import Registry
@@ -81,9 +82,16 @@ class Plan:
         return tuple(step for step in (self.generate, self.interpolate, self.encode) if step is not None)
 
     @property
+    def cuts(self) -> tuple[int, ...]:
+        """The output frames at which the parts begin that the video is encoded in, and its end (see `segments`)."""
+        return cut(self.shown) if self.video.joins else (0, self.shown.frames)
+
+    @property
     def need(self) -> Need:
-        """Bytes that the job will write."""
+        """Bytes that the job will write. Parts stand beside the video that they are joined to."""
         temporary = sum(step.estimate.disk for step in self.steps if step is not self.encode)
+        if len(self.cuts) > 2:
+            temporary += self.encode.estimate.disk
         if self.generate.placement.spool == "png":
             temporary += self.drawn.frames * self.drawn.frame_bytes
         return Need(temporary, self.encode.estimate.disk)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
 import resource
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from framedaemon.identity import hash_file as hash_file
+from framedaemon.identity import version_of
+from framedaemon.identity import versions as versions
 from framedaemon.pipeline import Made
 from framedaemon.plan import Plan
 
@@ -18,20 +18,6 @@ RECEIPT_VERSION = 1
 
 # What making a video again looks at.
 _REPLAYED = ("source", "recipe", "video", "versions")
-
-# Those whose version changes pixels.
-_PACKAGES = (
-    "framedaemon", "numpy", "opencv-python-headless", "pillow", "av", "imageio-ffmpeg", "torch", "diffusers",
-)  # fmt: skip
-
-
-def hash_file(path: Path) -> str:
-    """The file's sha256, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def seed_from(sha256: str, number: int) -> int:
@@ -42,7 +28,7 @@ def seed_from(sha256: str, number: int) -> int:
 def comment(plan: Plan, sha256: str) -> str:
     """What is written into the video's own metadata: recipe, seed and source as one line of JSON."""
     facts = {
-        "framedaemon": _version("framedaemon"),
+        "framedaemon": version_of("framedaemon"),
         "source_sha256": sha256,
         "seed": plan.seed,
         "recipe": resolved(plan),
@@ -68,6 +54,7 @@ def describe(plan: Plan, made: Made, *, name: str, sha256: str, job: str, attemp
         "receipt": RECEIPT_VERSION,
         "job": job,
         "attempt": attempt,
+        "resumed_at_frame": made.resumed_at,
         "source": {"name": name, "sha256": sha256, "kind": plan.source.kind, "notes": list(plan.source.notes)},
         "recipe": resolved(plan),
         "seed": plan.seed,
@@ -85,11 +72,6 @@ def describe(plan: Plan, made: Made, *, name: str, sha256: str, job: str, attemp
         "gate": made.gate.to_json(),
         "versions": versions(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Of what makes the pixels, as far as it is installed."""
-    return {"python": platform.python_version(), **{p: v for p in _PACKAGES if (v := _version(p)) is not None}}
 
 
 def encode(facts: dict[str, Any]) -> bytes:
@@ -131,10 +113,3 @@ def peak_memory() -> dict[str, int]:
 
 def _video_hash(video: Path) -> str | None:
     return None if video.is_dir() else hash_file(video)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -132,6 +132,8 @@ class Scratch:
     """For what is dear and small: embeddings, latents, finished segments. Exists; empty at the first attempt."""
     progress: Callable[[str, float], None] = lambda step, fraction: None
     """Call it with what is being done and how far it is (0..1) when no frame comes out for a while."""
+    start: int = 0
+    """For a generator that ``seeks``: the frame to begin with; those before it are not wanted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,6 +180,8 @@ class VideoSpec:
     tagged: bool
     """Whether the container carries colour tags (BT.709 matrix, primaries, transfer, limited range)."""
     sound: bool = False
+    joins: bool = False
+    """Whether files of parts of the clip, encoded one by one, can be joined to this one (see `JoiningEncoder`)."""
     notes: tuple[str, ...] = ()
     """What a person should know: ``cropped by 1 pixel``, ``h264_nvenc is not there, libx264 it is``."""
 
@@ -205,7 +209,11 @@ E = TypeVar("E", bound=EncoderOptions, contravariant=True)
 
 
 class Generator(Protocol[G]):
-    """Makes the frames of a clip from a source."""
+    """Makes the frames of a clip from a source.
+
+    One that can begin anywhere says so by ``seeks: ClassVar[bool] = True``: its frames from `Scratch.start` on are, to
+    the bit, those of a whole run, and its function may be called more than once. Others draw from the beginning.
+    """
 
     name: ClassVar[str]
     """What a recipe's ``use`` says: lower case, one word."""
@@ -217,7 +225,10 @@ class Generator(Protocol[G]):
     """``use = "auto"`` takes the highest that is ready and accepts the source. camera 10, video 10, wan 50."""
 
     def unready(self, machine: Machine) -> str | None:
-        """None when it can work here; else what is missing and the command that mends it. Cheap, pure."""
+        """None when it can work here; else what is missing and the command that mends it. Cheap, pure.
+
+        Raises StageFailed where it could not find out, and another try may.
+        """
 
     def promise(self, takes: Source, options: G) -> ClipSpec:
         """The clip that ``load``'s function will yield. Pure. Raises JobRejected for what cannot be done."""
@@ -233,7 +244,12 @@ class Generator(Protocol[G]):
 
 
 class Interpolator(Protocol[I]):
-    """Fills the gaps between frames."""
+    """Fills the gaps between frames.
+
+    One whose answer to a gap depends on nothing before it but the ``n`` neighbouring gaps says so by
+    ``looks_back: ClassVar[int] = n``: a clip that goes on in its middle is then filled from there. Others fill it
+    from its beginning, and what is not wanted is let go.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -275,6 +291,17 @@ class Encoder(Protocol[E]):
         """Yields the function that pulls the clip and writes the file.
 
         Raises DiskFull when the disk ran full, StageFailed when the encoder failed.
+        """
+
+
+class JoiningEncoder(Encoder[E], Protocol[E]):
+    """An encoder of which some `VideoSpec` says that it ``joins``: a long clip is then encoded part by part."""
+
+    def join(self, parts: Sequence[Path], takes: ClipSpec, delivery: Delivery, options: E) -> None:
+        """Write ``delivery.output`` from finished files of successive parts of the clip ``takes``.
+
+        Nothing is encoded again: the file's frames are those of ``parts``, to the bit. Those were written by `load`'s
+        function, each with neither comment nor sound; both come here. Raises as that does.
         """
 
 

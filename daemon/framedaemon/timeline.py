@@ -27,6 +27,22 @@ class Instant:
 
 
 @dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where to begin so that the output clip goes on in its middle as it would have from its start."""
+
+    source: int = 0
+    """The source frame to begin with."""
+    woven: int = 0
+    """The first output frame that stands at it or behind it."""
+    shown: int = 0
+    """The output frame that is wanted first; those before it are woven and let go."""
+
+
+START = Beginning()
+"""Where a whole clip begins."""
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """The times of ``source_frames`` frames at ``source_fps``, shown at ``target_fps``."""
 
@@ -57,13 +73,18 @@ class Timeline:
         index = int(position)
         return Instant(index, position - index)
 
-    def times(self) -> Iterator[tuple[int, tuple[Fraction, ...]]]:
-        """For each source frame i, in order: (i, the output times in [i, i + 1) as fractions of the gap).
+    def beginning(self, j: int, looks_back: int = 0) -> Beginning:
+        """Where to begin for output frame ``j``: at the start of its gap, and ``looks_back`` gaps before that."""
+        source = max(0, self.instant(j).index - looks_back)
+        return Beginning(source, -int(-source // self.step), j)
+
+    def times(self, begin: Beginning = START) -> Iterator[tuple[int, tuple[Fraction, ...]]]:
+        """For each source frame i from ``begin`` on: (i, the output times in [i, i + 1) as fractions of the gap).
 
         A source frame that is shown has 0 first among its times; one that is passed over has none.
         """
-        j, total = 0, self.frames
-        for index in range(self.source_frames):
+        j, total = begin.woven, self.frames
+        for index in range(begin.source, self.source_frames):
             times = []
             while j < total and (instant := self.instant(j)).index == index:
                 times.append(instant.t)

@@ -10,7 +10,8 @@ picture the gap is held without asking; where the interpolator answers CUT the n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -19,7 +20,7 @@ import numpy as np
 from framedaemon.clip import Clip, ClipSpec, Frame
 from framedaemon.errors import StageFailed
 from framedaemon.stages import Cut, Fill, Filled, Gap
-from framedaemon.timeline import Timeline
+from framedaemon.timeline import START, Beginning, Timeline
 
 # Mean absolute difference in 8-bit levels: true duplicates of re-encoded video stay below, the slowest real
 # motion that was looked at stays above.
@@ -34,16 +35,30 @@ _DUPLICATE_PEAK = 32
 _WAITING_FRAMES = 16
 
 
+# What becomes of an output frame. A gap that is held is told by the first of its frames.
+_SOURCE, _FILLED, _CUT, _DUPLICATE, _HELD = b"sfcdh"
+
+
 @dataclass(slots=True)
 class Tally:
-    """What weaving met, for the receipt."""
+    """What weaving met, for the receipt: a byte for each output frame, so that parts of a clip add up."""
 
-    filled: int = 0
-    """Frames drawn by the interpolator."""
-    cuts: int = 0
-    """Gaps across scene cuts, held."""
-    duplicates: int = 0
-    """Gaps between one and the same picture, held."""
+    marks: bytearray = field(default_factory=bytearray)
+
+    @property
+    def filled(self) -> int:
+        """Frames drawn by the interpolator."""
+        return self.marks.count(_FILLED)
+
+    @property
+    def cuts(self) -> int:
+        """Gaps across scene cuts, held."""
+        return self.marks.count(_CUT)
+
+    @property
+    def duplicates(self) -> int:
+        """Gaps between one and the same picture, held."""
+        return self.marks.count(_DUPLICATE)
 
 
 def woven_spec(takes: ClipSpec, timeline: Timeline) -> ClipSpec:
@@ -51,15 +66,23 @@ def woven_spec(takes: ClipSpec, timeline: Timeline) -> ClipSpec:
     return replace(takes, frames=timeline.frames, fps=timeline.target_fps)
 
 
-def weave(clip: Clip, timeline: Timeline, fill: Fill, made_by: str, tally: Tally) -> Clip:
+def weave(clip: Clip, timeline: Timeline, fill: Fill, made_by: str, tally: Tally, begin: Beginning = START) -> Clip:
     """The output clip of ``timeline`` over ``clip``, gaps filled by ``fill``.
 
     A timeline with no frame between two others gives ``fill`` no gap; `no_fill` will do.
+    With ``begin``, the output clip is its rest from ``begin.shown`` on, and ``clip`` holds the source frames from
+    ``begin.source`` on, and where a loop is to be closed frame 0 behind them (see `sources_from`).
     ``tally`` is counted up while the clip flows. Iterating raises StageFailed, naming ``made_by``, when the
     interpolator gives other than one answer a gap, one frame a time, in the clip's shape and dtype.
     """
-    loom = _Loom(clip, timeline, made_by, tally)
-    return Clip(woven_spec(clip.spec, timeline), loom.weave(fill), made_by)
+    loom = _Loom(clip, timeline, made_by, tally, begin)
+    gives = replace(clip.spec, frames=timeline.frames - begin.shown, fps=timeline.target_fps)
+    return Clip(gives, loom.weave(fill), made_by)
+
+
+def sources_from(begin: Beginning, timeline: Timeline) -> int:
+    """How many source frames weaving takes from ``begin`` on; a loop that begins in its middle takes frame 0 last."""
+    return timeline.source_frames - begin.source + (timeline.loop and begin.source > 0)
 
 
 def no_fill(gaps: Iterable[Gap]) -> Iterator[Filled]:
@@ -85,7 +108,9 @@ class _Loom:
     timeline: Timeline
     made_by: str
     tally: Tally
-    waiting: deque[Frame | Gap] = field(default_factory=deque)
+    begin: Beginning
+    waiting: deque[tuple[Frame, int] | Gap] = field(default_factory=deque)
+    """Frames with what became of them, and gaps that are not answered yet."""
     unanswered: int = 0
     asked: bool = False
     """Whether the interpolator, in its present stream, took anything at all."""
@@ -93,13 +118,20 @@ class _Loom:
 
     def weave(self, fill: Fill) -> Iterator[Frame]:
         neighbours = self._neighbours()
+        unwanted = self.begin.shown - self.begin.woven
         try:
             while not self.finished:
-                yield from self._stream(fill(self._gaps(neighbours)))
+                with closing(self._stream(fill(self._gaps(neighbours)))) as woven:
+                    for frame, mark in woven:
+                        if unwanted:
+                            unwanted -= 1
+                            continue
+                        self.tally.marks.append(mark)
+                        yield frame
         finally:
             self.clip.close()
 
-    def _stream(self, answers: Iterator[Filled]) -> Iterator[Frame]:
+    def _stream(self, answers: Iterator[Filled]) -> Generator[tuple[Frame, int], None, None]:
         """What one stream of the interpolator's leads to."""
         self.asked = False
         try:
@@ -120,7 +152,7 @@ class _Loom:
         """(frame, next frame or None at an open end, the times wanted in [frame, next frame))."""
         frames = (_locked(frame) for frame in self.clip)
         first = current = next(frames)
-        for index, times in self.timeline.times():
+        for index, times in self.timeline.times(self.begin):
             last = index == self.timeline.source_frames - 1
             following = next(frames, None)
             if following is None and last and self.timeline.loop:
@@ -136,12 +168,11 @@ class _Loom:
         for x0, x1, times in neighbours:
             between = times
             if times and times[0] == 0:
-                self.waiting.append(x0)
+                self.waiting.append((x0, _SOURCE))
                 between = times[1:]
             if between and x1 is not None:
                 if is_duplicate(x0, x1):
-                    self.tally.duplicates += 1
-                    self.waiting.extend([x0] * len(between))
+                    self.waiting.extend((x0, mark) for mark in _held(_DUPLICATE, len(between)))
                 else:
                     gap = Gap(x0, x1, between)
                     self.waiting.append(gap)
@@ -151,27 +182,31 @@ class _Loom:
                 return
         self.finished = True
 
-    def _before_gap(self) -> Iterator[Frame]:
+    def _before_gap(self) -> Iterator[tuple[Frame, int]]:
         while self.waiting and not isinstance(self.waiting[0], Gap):
-            frame = self.waiting.popleft()
-            assert not isinstance(frame, Gap)
-            yield frame
+            shown = self.waiting.popleft()
+            assert not isinstance(shown, Gap)
+            yield shown
 
-    def _answered(self, answer: object) -> Iterator[Frame]:
+    def _answered(self, answer: object) -> Iterator[tuple[Frame, int]]:
         if not self.waiting:
             raise StageFailed(f"{self.made_by}: answered more gaps than it was given")
         gap = self.waiting.popleft()
         assert isinstance(gap, Gap)
         self.unanswered -= 1
         if isinstance(answer, Cut):
-            self.tally.cuts += 1
-            yield from (gap.x0 if t <= Fraction(1, 2) else gap.x1 for t in gap.times)
+            held = (gap.x0 if t <= Fraction(1, 2) else gap.x1 for t in gap.times)
+            yield from zip(held, _held(_CUT, len(gap.times)), strict=True)
             return
         if not isinstance(answer, (list, tuple)) or len(answer) != len(gap.times):
             found = f"{len(answer)} frames" if isinstance(answer, (list, tuple)) else f"a {type(answer).__name__}"
             raise StageFailed(f"{self.made_by}: gave {found} for a gap that wants {len(gap.times)}")
-        self.tally.filled += len(answer)
-        yield from answer
+        yield from ((frame, _FILLED) for frame in answer)
+
+
+def _held(why: int, count: int) -> list[int]:
+    """The marks of ``count`` frames of a gap that is held."""
+    return [why] + [_HELD] * (count - 1)
 
 
 def _locked(frame: Frame) -> Frame:

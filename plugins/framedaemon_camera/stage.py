@@ -44,6 +44,7 @@ class Camera:
     options: ClassVar[type[GeneratorOptions]] = CameraOptions
     accepts: ClassVar[frozenset[SourceKind]] = frozenset({"picture"})
     preference: ClassVar[int] = 10
+    seeks: ClassVar[bool] = True
 
     def unready(self, machine: Machine) -> str | None:
         """Works everywhere."""
@@ -93,7 +94,7 @@ def _generate(
     path = _path(picture, gives, options)
     scratch.progress("look at the picture", 0.0)
     lens = Lens(picture.pixels, path, plan_ladder(path))
-    for index in range(gives.frames):
+    for index in range(scratch.start, gives.frames):
         try:
             frame = lens.draw(index, run)
         except MemoryError as error:

@@ -43,6 +43,14 @@ class Choice:
         return f"{self.codec.name}_{self.hardware}" if self.hardware else self.codec.encoder
 
     @property
+    def joins(self) -> bool:
+        """Whether files of parts can be joined: any that begin with a whole picture and stand on a steady clock.
+
+        What chips write is left alone: nobody has tried them all.
+        """
+        return self.codec.name not in ("gif", "webp", "png") and self.hardware is None
+
+    @property
     def tagged(self) -> bool:
         """Whether the file says that it is BT.709 in limited range."""
         return self.container.tagged and self.chroma != "rgb"

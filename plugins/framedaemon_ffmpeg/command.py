@@ -42,12 +42,19 @@ def build_command(
         *("-hide_banner", "-loglevel", "warning", "-n"),
         *device_arguments(choice.hardware),
         *_frames_input(takes),
-        *_sound_input(sound, takes.duration),
+        *sound_input(sound, takes.duration),
         *("-protocol_whitelist", "file", "-f", "ffmetadata", "-i", f"file:{comment.absolute()}"),
         *("-filter_threads", str(threads), "-filter_complex", f"[0:v]{_filters(choice, takes)}[v]"),
         *("-map", "[v]", *_codec_arguments(choice, threads)),
         # Whatever the filters said, one frame in is one frame out.
         *("-fps_mode", "passthrough"),
+        *finish_arguments(choice, output, sound, faststart),
+    ]
+
+
+def finish_arguments(choice: Choice, output: Path, sound: SoundTracks | None, faststart: bool) -> list[str]:
+    """Sound, metadata and container: inputs are the pictures, the sound if there is some, then the comment's file."""
+    return [
         *_sound_output(sound),
         # Nothing of the sound's own file goes along: it may say where it was filmed.
         *("-map_metadata", "-1", "-map_chapters", "-1"),
@@ -55,6 +62,23 @@ def build_command(
         *_sound_languages(sound),
         *_container_arguments(choice, faststart),
         f"file:{output.absolute()}",
+    ]
+
+
+def codec_tag(choice: Choice) -> list[str]:
+    """The codec's name in the container, where it has several."""
+    # the form that Apple's players open
+    return ["-tag:v", "hvc1"] if choice.codec.name == "hevc" and choice.container.name in ("mp4", "mov") else []
+
+
+def sound_input(sound: SoundTracks | None, duration: Fraction) -> list[str]:
+    """The file with the sound, from its first picture on, as long as the video."""
+    if sound is None:
+        return []
+    return [
+        *("-protocol_whitelist", "file", "-format_whitelist", DEMUXERS),
+        *("-ss", f"{float(sound.starts_at):.6f}", "-t", f"{float(duration):.6f}"),
+        *("-i", f"file:{sound.path.absolute()}"),
     ]
 
 
@@ -94,9 +118,7 @@ def _codec_arguments(choice: Choice, threads: int) -> list[str]:
         arguments += choice.codec.arguments(Tuning(choice.crf, speed, threads))
     if choice.tagged:
         arguments += [*_TAGS, "-chroma_sample_location", "left"]
-    if choice.codec.name == "hevc" and choice.container.name in ("mp4", "mov"):
-        arguments += ["-tag:v", "hvc1"]  # the form that Apple's players open
-    return arguments
+    return arguments + codec_tag(choice)
 
 
 def _container_arguments(choice: Choice, faststart: bool) -> list[str]:
@@ -107,16 +129,6 @@ def _container_arguments(choice: Choice, faststart: bool) -> list[str]:
         flags.append("+use_metadata_tags")  # the older form of metadata in mov ends at 64 KiB
     arguments += ["-movflags", "".join(flags)] if flags else []
     return [*arguments, "-f", choice.container.muxer]
-
-
-def _sound_input(sound: SoundTracks | None, duration: Fraction) -> list[str]:
-    if sound is None:
-        return []
-    return [
-        *("-protocol_whitelist", "file", "-format_whitelist", DEMUXERS),
-        *("-ss", f"{float(sound.starts_at):.6f}", "-t", f"{float(duration):.6f}"),
-        *("-i", f"file:{sound.path.absolute()}"),
-    ]
 
 
 def _sound_output(sound: SoundTracks | None) -> list[str]:

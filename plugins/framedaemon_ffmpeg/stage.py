@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -26,10 +26,11 @@ from framedaemon_ffmpeg.choice import Choice, choose
 from framedaemon_ffmpeg.command import build_command
 from framedaemon_ffmpeg.comments import comment_gif, comment_webp, ffmetadata
 from framedaemon_ffmpeg.cost import estimate_cost
+from framedaemon_ffmpeg.joining import join_parts
 from framedaemon_ffmpeg.options import FfmpegOptions
 from framedaemon_ffmpeg.pictures import write_pictures
 from framedaemon_ffmpeg.process import as_failure, feed, flush
-from framedaemon_ffmpeg.sound import read_tracks
+from framedaemon_ffmpeg.sound import SoundTracks, read_tracks
 
 
 class Ffmpeg:
@@ -56,6 +57,7 @@ class Ffmpeg:
             pixel_format=choice.pixel_format,
             tagged=choice.tagged,
             sound=sound and bool(choice.container.sound_copied),
+            joins=choice.joins,
             notes=choice.notes,
         )
 
@@ -71,33 +73,29 @@ class Ffmpeg:
 
         yield encode
 
+    def join(self, parts: Sequence[Path], takes: ClipSpec, delivery: Delivery, options: FfmpegOptions) -> None:
+        choice = choose(takes, options)
+        with _delivered(delivery.output), _accompanied(delivery, choice) as (comment, sound):
+            join_parts(parts, choice, takes, delivery, comment, sound, options.faststart)
+
 
 def _encode(clip: Clip, delivery: Delivery, options: FfmpegOptions, threads: int) -> None:
     """Write the clip to ``delivery.output``, whole and on the disk, or leave nothing there."""
     output, choice = delivery.output, choose(clip.spec, options)
     try:
-        if output.exists():
-            raise StageFailed(f"{output} is there already")
-        with _removed_on_failure(output):
+        with _delivered(output):
             if choice.codec.name == "png":
                 write_pictures(clip, output, delivery.comment, choice.depth, threads)
             else:
                 _encode_file(clip, delivery, choice, options, threads)
-            flush(output)
-            flush(output.parent)
     finally:
         clip.close()
 
 
 def _encode_file(clip: Clip, delivery: Delivery, choice: Choice, options: FfmpegOptions, threads: int) -> None:
-    output, comment = delivery.output, delivery.scratch.folder / "comment.ffmetadata"
-    has_sound = delivery.sound is not None and bool(choice.container.sound_copied)
-    sound = read_tracks(delivery.sound, choice.container) if delivery.sound and has_sound else None
-    try:
-        comment.write_text(ffmetadata(delivery.comment), "utf-8", "replace", newline="")
+    output = delivery.output
+    with _accompanied(delivery, choice) as (comment, sound):
         feed(build_command(choice, clip.spec, output, comment, sound, threads, options.faststart), clip, output.parent)
-    finally:
-        comment.unlink(missing_ok=True)
     if choice.container.name == "gif":
         comment_gif(output, delivery.comment)
     elif choice.container.name == "webp":
@@ -105,10 +103,30 @@ def _encode_file(clip: Clip, delivery: Delivery, choice: Choice, options: Ffmpeg
 
 
 @contextmanager
-def _removed_on_failure(output: Path) -> Iterator[None]:
-    """Whatever goes wrong, no part of ``output`` stays; errors of the file system become the daemon's."""
+def _accompanied(delivery: Delivery, choice: Choice) -> Iterator[tuple[Path, SoundTracks | None]]:
+    """What goes along with the pictures: the comment in a file, which does not outlive this, and the sound."""
+    comment = delivery.scratch.folder / "comment.ffmetadata"
+    has_sound = delivery.sound is not None and bool(choice.container.sound_copied)
+    sound = read_tracks(delivery.sound, choice.container) if delivery.sound and has_sound else None
+    try:
+        comment.write_text(ffmetadata(delivery.comment), "utf-8", "replace", newline="")
+        yield comment, sound
+    finally:
+        comment.unlink(missing_ok=True)
+
+
+@contextmanager
+def _delivered(output: Path) -> Iterator[None]:
+    """``output``, whole and on the disk; whatever goes wrong, no part of it stays.
+
+    Errors of the file system become the daemon's.
+    """
+    if output.exists():
+        raise StageFailed(f"{output} is there already")
     try:
         yield
+        flush(output)
+        flush(output.parent)
     except BaseException as error:
         failure = as_failure(error, output.parent) if isinstance(error, OSError) else None
         if output.is_dir():

@@ -47,6 +47,7 @@ class Flow:
     summary: ClassVar[str] = "optical flow on the CPU; needs no GPU and no weights"
     options: ClassVar[type[InterpolatorOptions]] = FlowOptions
     preference: ClassVar[int] = 10
+    looks_back: ClassVar[int] = 1  # the motion in the gap before bends the paths in this one
 
     def unready(self, machine: Machine) -> str | None:
         """Works everywhere."""

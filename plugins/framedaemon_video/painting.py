@@ -41,13 +41,10 @@ class Painter:
 
         Raises JobRejected where the size changes in the middle of a video.
         """
-        size = (picture.width, picture.height)
-        if self._coded is None:
-            # Once: a frame whose side data was looked at is in a cycle, and waits for the garbage collector.
-            self._coded, self._pose = size, _pose(picture)
-        if size != self._coded:
+        coded, size = self.look(picture), (picture.width, picture.height)
+        if size != coded:
             raise JobRejected(
-                f"the video changes its size from {self._coded[0]}x{self._coded[1]} to {size[0]}x{size[1]} in the "
+                f"the video changes its size from {coded[0]}x{coded[1]} to {size[0]}x{size[1]} in the "
                 "middle; convert it to one size and drop that"
             )
         transposed, flip_rows, flip_columns = self._pose
@@ -60,6 +57,13 @@ class Painter:
         frame = np.ascontiguousarray(pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])
         frame.setflags(write=False)
         return cast(Frame, frame)
+
+    def look(self, picture: av.video.frame.VideoFrame) -> tuple[int, int]:
+        """The clip's coded size. It and the pose are those of the first frame that is looked at or painted."""
+        if self._coded is None:
+            # Once: a frame whose side data was looked at is in a cycle, and waits for the garbage collector.
+            self._coded, self._pose = (picture.width, picture.height), _pose(picture)
+        return self._coded
 
     def _to_rgb(self, picture: av.video.frame.VideoFrame, width: int, height: int) -> Frame:
         """(height, width, 3) uint8 or uint16 over their whole range."""

@@ -8,7 +8,7 @@ here it is only read again, by the demuxer that its first bytes name, and may na
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
@@ -32,20 +32,31 @@ _LATITUDE = Fraction(3, 4)
 """A frame takes the next slot where it stands at most this share of a slot off it (the core counts likewise)."""
 
 
-def stream_frames(footage: Footage, gives: ClipSpec, threads: int) -> Iterator[Frame]:
+def stream_frames(
+    footage: Footage,
+    gives: ClipSpec,
+    threads: int,
+    start: int = 0,
+    passed: Callable[[float], None] = lambda share: None,
+) -> Iterator[Frame]:
     """The clip ``gives`` of ``footage``: (H, W, 3) RGB, read-only; one object where a frame is shown again.
 
+    What comes before frame ``start`` is decoded, as later frames lean on it, but not converted; ``passed`` is told how
+    much of the footage that is so far, 0..1.
     Raises JobRejected where more than a few of the frames cannot be decoded.
     """
     painter = Painter(gives)
     step = footage.fps / gives.fps
-    shown = ((int(number * step + Fraction(1, 2))) for number in range(gives.frames))
+    shown = ((int(number * step + Fraction(1, 2))) for number in range(start, gives.frames))
     wanted, painted, painted_slot = next(shown), None, -1
     with _open(footage.path) as container:
         stream = _video_stream(container)
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = max(1, threads)
         for first, beyond, frame in _on_screen(_whole(_decoded(container, stream)), footage):
+            painter.look(frame)
+            if beyond <= wanted:
+                passed(beyond / footage.frames)
             while first <= wanted < beyond:
                 if painted is None or painted_slot != first:
                     painted, painted_slot = painter.paint(frame), first

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import partial
 from typing import ClassVar
 
 from framedaemon import (
@@ -42,6 +43,7 @@ class Video:
     options: ClassVar[type[GeneratorOptions]] = VideoOptions
     accepts: ClassVar[frozenset[SourceKind]] = frozenset({"footage"})
     preference: ClassVar[int] = 10
+    seeks: ClassVar[bool] = True
 
     def unready(self, machine: Machine) -> str | None:
         """Works everywhere."""
@@ -79,7 +81,8 @@ class Video:
 
         def generate(takes: Source, scratch: Scratch) -> Iterator[Frame]:
             footage = _footage(takes)
-            return reading.stream_frames(footage, self.promise(footage, options), placement.threads)
+            gives, passed = self.promise(footage, options), partial(scratch.progress, "pass over what is kept")
+            return reading.stream_frames(footage, gives, placement.threads, scratch.start, passed)
 
         yield generate
 

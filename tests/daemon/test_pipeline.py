@@ -13,13 +13,12 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Literal
 
-import numpy as np
 import pytest
 
 from fakes import Blend, BlendOptions, Raw, RawOptions, Squares, SquaresOptions, machine, offering, picture
 from framedaemon import Clip, Delivery, Frame, Gap, Placement, Scratch, Source
 from framedaemon.errors import DiskFull, FramedaemonError, JobRejected, OutOfMemory, StageFailed
-from framedaemon.pipeline import Made, Meter, run, sort_error
+from framedaemon.pipeline import Made, run
 from framedaemon.plan import Plan, make_plan
 from framedaemon.plugins import Registry, load_plugins
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
@@ -382,31 +381,6 @@ def test_a_spooled_generator_is_unloaded_before_the_interpolator_is_loaded(
     assert list((bench.folder / "frames").rglob("*.png")) == []
 
 
-def test_a_meter_counts_frames_and_the_time_it_takes_to_get_them() -> None:
-    told = list[int]()
-    meter = Meter(watch=told.append)
-
-    through = list(meter.through(_slow_frames()))
-
-    assert len(through) == meter.frames == 3
-    assert told == [1, 2, 3]
-    assert meter.seconds >= 0.03
-
-
-def test_a_meter_that_is_closed_closes_what_it_meters() -> None:
-    closed = list[bool]()
-    metered = Meter().through(_told_frames(closed))
-    next(metered)
-
-    metered.close()  # type: ignore[attr-defined]  # it is a generator
-
-    assert closed == [True]
-
-
-def test_without_torch_an_unknown_error_is_a_failure() -> None:
-    assert isinstance(sort_error(TorchMemoryError("x")), StageFailed)
-
-
 def _raise_at(wanted: int, index: int, error: BaseException) -> None:
     if index == wanted:
         raise error
@@ -414,17 +388,3 @@ def _raise_at(wanted: int, index: int, error: BaseException) -> None:
 
 def _checkpoint(folder: Path) -> bool:
     return (folder / "latents").exists()
-
-
-def _slow_frames() -> Iterator[Frame]:
-    for _ in range(3):
-        time.sleep(0.01)
-        yield np.zeros((4, 4, 3), np.uint8)
-
-
-def _told_frames(closed: list[bool]) -> Iterator[Frame]:
-    try:
-        while True:
-            yield np.zeros((4, 4, 3), np.uint8)
-    finally:
-        closed.append(True)
