@@ -238,9 +238,14 @@ class _Chooser:
         raise JobRejected(f"[{kind}] use: nothing here can {kind} this: {said}")
 
     def _missing(self, stage: AnyStage) -> str | None:
-        """What the stage says it lacks. One that cannot even say it must not cost the jobs that others can do."""
+        """What the stage says it lacks. One that cannot even say it must not cost the jobs that others can do.
+
+        Raises StageFailed where the stage does: it does not know yet, and another try may tell.
+        """
         try:
             return stage.unready(self._machine)
+        except StageFailed:
+            raise
         except Exception as error:  # noqa: BLE001  (a stranger's stage may raise anything)
             return f"its unready() raised {type(error).__name__}: {error}"
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
+from importlib.resources import files
 
 import imageio_ffmpeg  # type: ignore[import-untyped]  # ships no types
+
+from framedaemon import StageFailed
 
 # FFREPORT makes ffmpeg write a log beside whatever we run in.
 _UNWANTED = frozenset({"FFREPORT"})
 
 
 def ffmpeg_binary() -> str:
-    """The path of ffmpeg: ``IMAGEIO_FFMPEG_EXE``, else imageio-ffmpeg's own. Raises RuntimeError without any."""
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
+    """The path of ffmpeg: ``IMAGEIO_FFMPEG_EXE``, else imageio-ffmpeg's own. Raises RuntimeError without any.
+
+    get_ffmpeg_exe runs its own to see whether it is good. Killed then, for want of memory say, it would be gone for as
+    long as this process lives, so that is found by its name.
+    """
+    own = [str(path) for path in files("imageio_ffmpeg.binaries").iterdir() if path.name.startswith("ffmpeg-")]
+    return os.environ.get("IMAGEIO_FFMPEG_EXE") or next(iter(own), None) or str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def child_environment() -> dict[str, str]:
@@ -24,7 +32,10 @@ def child_environment() -> dict[str, str]:
 
 
 def missing_part() -> str | None:
-    """None when ffmpeg runs and has the filter that converts colour exactly; else what is missing."""
+    """None when ffmpeg runs and has the filter that converts colour exactly; else what is missing.
+
+    Raises StageFailed where ffmpeg was ended before it could tell.
+    """
     try:
         binary = ffmpeg_binary()
     except RuntimeError:
@@ -35,7 +46,7 @@ def missing_part() -> str | None:
 
 
 def has_encoder(name: str) -> bool:
-    """Whether our ffmpeg was built with the software encoder ``name``."""
+    """Whether our ffmpeg was built with the software encoder ``name``. Raises StageFailed as `missing_part`."""
     return _knows(ffmpeg_binary(), "encoder", name)
 
 
@@ -49,7 +60,11 @@ def _knows(binary: str, kind: str, name: str) -> bool:
             timeout=20,
             stdin=subprocess.DEVNULL,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except (FileNotFoundError, PermissionError):
         return False
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StageFailed(f"{binary} did not say whether it has the {kind} {name}: {error}") from error
+    if done.returncode < 0:
+        raise StageFailed(f"{binary} was ended by signal {-done.returncode} when asked for the {kind} {name}")
     # What it does not know is no failure to ffmpeg, but only what it knows is described on stdout by its name.
     return done.returncode == 0 and f"{kind} {name}".encode() in done.stdout.lower()

@@ -173,6 +173,17 @@ def test_auto_passes_over_a_stage_that_cannot_even_say_whether_it_is_ready() -> 
     ]
 
 
+def test_a_stage_that_does_not_know_yet_whether_it_is_ready_is_asked_again_and_not_refused() -> None:
+    class Interrupted(Squares):
+        def unready(self, machine: Machine) -> str | None:
+            raise StageFailed("its probe was killed")
+
+    registry = registry_of(Squares(), Interrupted(name="interrupted", preference=50), Blend(), Raw())
+
+    with pytest.raises(StageFailed, match="its probe was killed"):
+        _plan(registry=registry)
+
+
 def test_where_nothing_is_ready_each_reason_is_said() -> None:
     registry = registry_of(Squares(lacks="no brush"), Squares(name="wan", lacks="no weights"), Blend(), Raw())
 

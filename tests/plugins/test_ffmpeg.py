@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from framedaemon import ClipSpec, JobRejected, Machine, Placement, VideoSpec
+from framedaemon import ClipSpec, JobRejected, Machine, Placement, StageFailed, VideoSpec
 from framedaemon.testing.encoder import EncoderContract
 from framedaemon_ffmpeg import encoders
+from framedaemon_ffmpeg.binary import ffmpeg_binary
 from framedaemon_ffmpeg.codecs import CODECS, CONTAINERS
 from framedaemon_ffmpeg.options import FfmpegOptions
 from framedaemon_ffmpeg.stage import Ffmpeg
@@ -114,6 +115,20 @@ def test_an_ffmpeg_without_exact_colours_is_not_ready(tmp_path: Path, monkeypatc
 
     assert missing is not None
     assert "without zscale" in missing
+
+
+def test_an_ffmpeg_that_is_killed_when_asked_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One kill must not refuse every job for as long as the worker lives."""
+    healthy, killed = ffmpeg_binary(), tmp_path / "ffmpeg"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(killed))
+
+    with pytest.raises(StageFailed, match="ended by signal 9"):
+        Ffmpeg().unready(Machine("cpu", 0, 8 << 30, 2))
+    killed.write_text(f'#!/bin/sh\nexec "{healthy}" "$@"\n')
+
+    assert Ffmpeg().unready(Machine("cpu", 0, 8 << 30, 2)) is None
 
 
 def test_a_clip_too_small_for_the_codec_is_refused() -> None:
