@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         StageFailed,
     )
     from framedaemon.events import (
+        BreakerClosed,
+        BreakerOpened,
         DiskWaited,
         Event,
         JobClaimed,
@@ -83,6 +85,8 @@ _HOMES = {
         "StageFailed",
     ),
     "events": (
+        "BreakerClosed",
+        "BreakerOpened",
         "DiskWaited",
         "Event",
         "JobClaimed",
@@ -153,6 +157,8 @@ __all__ = [
     "AnyEncoder",
     "AnyGenerator",
     "AnyInterpolator",
+    "BreakerClosed",
+    "BreakerOpened",
     "Clip",
     "ClipSpec",
     "Colour",

@@ -4,8 +4,8 @@ A job is admitted when, on every filesystem it writes to,
 
     free - reserved >= max(temporary + video, 3 x video) + keep_free_bytes
 
-where ``reserved`` is what running jobs were admitted with. Three times the video covers an estimate that is wrong by
-half and the copy across filesystems while it is published.
+where ``reserved`` is what was promised there to others and is not written yet. Three times the video covers an
+estimate that is wrong by half and the copy across filesystems while it is published.
 """
 
 from __future__ import annotations
@@ -60,15 +60,17 @@ def free_bytes(folder: Path) -> int:
 
 def shortage(
     need: Need,
-    reserved: Mapping[str, Need],
+    reserved: Mapping[Path, int],
     folders: tuple[Path, ...],
     keep_free_bytes: int,
     free: FreeBytes = free_bytes,
 ) -> Shortage | None:
-    """The first of ``folders`` whose filesystem has no room for ``need`` beside what is reserved, or None."""
-    taken = sum(other.admission for other in reserved.values())
+    """The first of ``folders`` whose filesystem has no room for ``need``, or None.
+
+    ``reserved``: bytes that others will still write, by folder.
+    """
     for folder in folders:
-        available = free(folder) - taken
+        available = free(folder) - reserved.get(folder, 0)
         needed = need.admission + keep_free_bytes
         if available < needed:
             return Shortage(folder, available, needed)

@@ -1,8 +1,10 @@
 """The job at hand: from its place in the queue to its end, whatever the worker makes of it.
 
-next job ─▶ attempt recorded ─▶ order ─▶ planned ─▶ room on the disk? ─▶ go ─▶ finished ─▶ published
+next job ─▶ attempt recorded ─▶ order ─▶ planned ─▶ no obstacle? ─▶ go ─▶ finished ─▶ published
                  ▲                └────▶ rejected: failed                └▶ failed, crashed, stalled: again, at most
                  └─────────────── waits ◀── disk, memory: again, uncounted ┘  max_attempts times, then quarantined
+
+Failures that different jobs have in common are the machine's and not theirs: a breaker opens, see `breaker`.
 """
 
 from __future__ import annotations
@@ -12,14 +14,24 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from framedaemon import disk
+from framedaemon.admission import ROOM_SECONDS, Admission, Obstacle
+from framedaemon.breaker import LONGEST_WAIT_SECONDS, OPENING, START, Failure, Fault, OpenBreaker
 from framedaemon.closing import Closing
-from framedaemon.disk import Need
 from framedaemon.errors import StageFailed
-from framedaemon.events import DiskWaited, Event, JobFailed, JobPublished, JobRetried, JobStarted, JobWaiting
+from framedaemon.events import (
+    BreakerClosed,
+    BreakerOpened,
+    DiskWaited,
+    Event,
+    JobFailed,
+    JobPublished,
+    JobRetried,
+    JobStarted,
+    JobWaiting,
+)
 from framedaemon.executor import Executor, Report
 from framedaemon.instance import Instance
-from framedaemon.ledger import JobRow, JobState, Ledger, Outcome
+from framedaemon.ledger import STRIKES, JobRow, JobState, Ledger, Outcome
 from framedaemon.log import get_log
 from framedaemon.messages import Advanced, Ended, Finished, Order, Planned, Ready
 from framedaemon.naming import show
@@ -28,12 +40,6 @@ from framedaemon.settings import Settings
 from framedaemon.status import Progress
 from framedaemon.summary import PlanSummary
 from framedaemon.workspace import Workspace, size_of
-
-# How soon a job that waits for room on the disk, or for output/ to come back, asks again.
-_ROOM_SECONDS = 15.0
-
-# The longest that a job waits between two attempts.
-_LONGEST_RETRY_SECONDS = 3600.0
 
 # A memory policy ends by raising OutOfMemory. A plugin's that never does must not keep a job for ever.
 _MOST_SHRINKS = 20
@@ -44,7 +50,7 @@ class AtWork:
     """The job that the worker has."""
 
     row: JobRow
-    started: float
+    attempt: int
     plan: PlanSummary | None = None
 
 
@@ -63,6 +69,7 @@ class Dispatch:
         self._ledger = ledger
         self._executor = executor
         self._closing = Closing(instance, ledger)
+        self._admission = Admission(instance, ledger)
         self._tell = tell
         self._at_work: AtWork | None = None
         self._said_waiting: set[str] = set()
@@ -81,11 +88,13 @@ class Dispatch:
         job = self._ledger.next_job(wall)
         if job is None:
             return
-        plan = _plan_of(job)
-        if plan is not None and self._lacks_room(job, plan, wall):
-            return  # known from an earlier attempt, without bothering the worker
+        obstacle = self._admission.obstacle(_plan_of(job), self.settings.disk.keep_free_bytes, wall)
+        if obstacle is not None:  # known from an earlier attempt, without bothering the worker
+            self._ledger.wait(job.id, obstacle.reason, obstacle.until)
+            self._say_obstacle(job, obstacle)
+            return
         number = self._ledger.start(job.id, wall)
-        self._at_work = AtWork(job, wall)
+        self._at_work = AtWork(job, number)
         self.progress = Progress(job.id, show(job.name), number, wall)
         self._tell(JobStarted(job.id, show(job.name), number))
         self._executor.order(self._order(job, number), now)
@@ -98,6 +107,7 @@ class Dispatch:
                 if self.broken.get(plugin) != reason:
                     self._log.warning("plugin_broken", plugin=plugin, reason=reason)
             self.broken.update(report.broken)
+            self._passed(START, wall)
         elif self._at_work is None or report.job != self._at_work.row.id:
             return  # of a job that was cancelled meanwhile
         elif isinstance(report, Planned):
@@ -133,19 +143,26 @@ class Dispatch:
         self._tell(JobFailed(job.id, show(job.name), state, reason))
         self.close_if_ended(job.drop_id)
 
-    def retry(self, job: JobRow, outcome: Outcome, reason: str, wall: float) -> None:
-        """An attempt ended without a video: another one later, or no more."""
+    def retry(
+        self, job: JobRow, outcome: Outcome, reason: str, wall: float, breaker: OpenBreaker | None = None
+    ) -> None:
+        """An attempt ended without a video: another one later, or no more. ``breaker``: what it opened, or met open."""
         job = self._ledger.job(job.id) or job
-        given_up = job.strikes >= self.settings.worker.max_attempts and outcome in ("failed", "crashed", "stalled")
+        excused = breaker is not None and self._ledger.breaker.excuses(job.id, breaker, wall)
+        given_up = outcome in STRIKES and not excused and job.strikes >= self.settings.worker.max_attempts
         if given_up or (outcome == "memory" and job.shrinks >= _MOST_SHRINKS):
             self.fail(job, "quarantined", reason, wall, outcome)
             return
         pause = 0.0
-        if outcome == "disk":
-            pause = _ROOM_SECONDS
-        elif outcome != "memory":
-            pause = min(_LONGEST_RETRY_SECONDS, self.settings.worker.retry_seconds * 2 ** (job.strikes - 1))
-        self._ledger.again(job.id, outcome, reason, wall, wall + pause)
+        if breaker is not None:
+            pause = breaker.until - wall
+        elif outcome == "disk":
+            pause = ROOM_SECONDS
+        elif outcome in STRIKES:
+            pause = min(LONGEST_WAIT_SECONDS, self.settings.worker.retry_seconds * 2 ** (job.strikes - 1))
+        self._ledger.again(job.id, outcome, reason, wall, wall + pause, excused)
+        if breaker is not None:
+            self._ledger.wait(job.id, breaker.describe(), breaker.until)
         self._log.warning("job_retried", job=job.id, name=show(job.name), outcome=outcome, reason=reason, seconds=pause)
         self._tell(JobRetried(job.id, show(job.name), job.attempts, reason))
 
@@ -158,7 +175,7 @@ class Dispatch:
             self.retry(job, "failed", str(error), wall)
             return
         except OSError as error:
-            self._ledger.hold_publication(job.id, f"cannot publish: {error}", wall + _ROOM_SECONDS)
+            self._ledger.hold_publication(job.id, f"cannot publish: {error}", wall + ROOM_SECONDS)
             self._say_waiting(job, f"the finished video cannot be put into output/: {error.strerror or error}")
             return
         self._said_waiting.discard(job.id)
@@ -179,7 +196,7 @@ class Dispatch:
     def publish_held(self, wall: float, every: bool = False) -> None:
         """Try again to publish what could not be published, where its time has come, or all of it."""
         for job in self._ledger.jobs("publishing"):
-            if every or job.not_before <= wall:
+            if every or job.due(wall):
                 self.publish(job, wall)
 
     def close_if_ended(self, drop_id: str) -> None:
@@ -221,31 +238,24 @@ class Dispatch:
         self._ledger.set_plan(work.row.id, planned.plan.model_dump_json(), planned.plan.place)
         if self.progress is not None:
             self.progress.expect(planned.plan, self._ledger.history)
-        if self._lacks_room(work.row, planned.plan, wall):
+        self._passed(OPENING, wall)
+        obstacle = self._admission.obstacle(planned.plan, self.settings.disk.keep_free_bytes, wall)
+        if obstacle is not None:
+            self._ledger.again(work.row.id, obstacle.outcome, obstacle.reason, wall, obstacle.until)
+            self._say_obstacle(work.row, obstacle)
             self._executor.put_off(work.row.id, now)
             self._rest()
             return
         self._said_waiting.discard(work.row.id)
         self._executor.go(work.row.id, now)
 
-    def _need(self, plan: PlanSummary) -> Need:
-        """What the plan will write, its video corrected by what earlier videos really took."""
-        return Need(plan.temporary_bytes, round(plan.video_bytes * self._ledger.history.correction(plan.encoder)))
-
-    def _lacks_room(self, job: JobRow, plan: PlanSummary, wall: float) -> bool:
-        """Whether the job must wait for the disk; then it says so and is put off."""
-        folders = (self._instance.tmp, self._instance.output)
-        shortage = disk.shortage(self._need(plan), {}, folders, self.settings.disk.keep_free_bytes)
-        if shortage is None:
-            return False
-        if job.id not in self._said_waiting:
-            self._tell(DiskWaited(str(shortage.folder), shortage.free, shortage.needed))
-        self._say_waiting(job, shortage.describe())
-        if self._at_work is not None:
-            self._ledger.again(job.id, "disk", shortage.describe(), wall, wall + _ROOM_SECONDS)
-        else:
-            self._ledger.wait(job.id, shortage.describe(), wall + _ROOM_SECONDS)
-        return True
+    def _say_obstacle(self, job: JobRow, obstacle: Obstacle) -> None:
+        """Say that the disk has no room; a breaker said it for all its jobs when it opened."""
+        shortage = obstacle.shortage
+        if shortage is not None:
+            if job.id not in self._said_waiting:
+                self._tell(DiskWaited(str(shortage.folder), shortage.free, shortage.needed))
+            self._say_waiting(job, obstacle.reason)
 
     def _say_waiting(self, job: JobRow, reason: str) -> None:
         """Once for each job and wait: a full disk over a weekend must not fill the log."""
@@ -269,6 +279,7 @@ class Dispatch:
             self.publish(job, wall)
         self._log.debug("stages_timed", job=work.row.id, **report.seconds)
         if work.plan is not None:
+            self._passed(work.plan.place, wall)
             self._learn(work.plan, report, wall)
         self._rest()
 
@@ -284,12 +295,38 @@ class Dispatch:
 
     def _ended(self, work: AtWork, ended: Ended, wall: float) -> None:
         if ended.kind == "rejected":
-            self.fail(work.row, "failed", ended.reason, wall)
+            self._passed(OPENING, wall)
+            self.fail(work.row, "failed", ended.reason, wall, "memory" if ended.cause == "OutOfMemory" else "rejected")
+        elif ended.kind == "failed" or ended.kind == "crashed" or ended.kind == "stalled":
+            self._strike(work, ended.kind, ended, wall)
         elif ended.kind == "memory" and work.plan is None:  # opening it took too much: no placement is smaller
-            self.retry(work.row, "crashed", ended.reason, wall)
+            self._strike(work, "crashed", ended, wall)
         else:
             self.retry(work.row, ended.kind, ended.reason, wall)
         self._rest()
+
+    def _strike(self, work: AtWork, outcome: Failure, ended: Ended, wall: float) -> None:
+        """An attempt failed: through the job's fault, or the machine's, if other jobs fail so too."""
+        place = START if not ended.came_up else OPENING if work.plan is None else work.plan.place
+        fault, worker = Fault(outcome, ended.cause, place), self.settings.worker
+        breaker = self._ledger.breaker.failed(
+            work.row.id, work.attempt, fault, worker.breaker_jobs, worker.breaker_seconds, wall
+        )
+        self.retry(work.row, outcome, ended.reason, wall, breaker)
+        if breaker is not None:
+            facts = {"place": breaker.place, "reason": breaker.reason, "seconds": breaker.seconds}
+            self._log.error("breaker_opened", **facts)
+            self._tell(BreakerOpened(breaker.place, breaker.reason, breaker.seconds))
+        else:
+            job = self._ledger.job(work.row.id)
+            self._ledger.to_the_end(work.row.id, job.not_before if job is not None else wall)
+
+    def _passed(self, place: str, wall: float) -> None:
+        """An attempt came well through ``place``: whatever was wrong there is over."""
+        breaker = self._ledger.breaker.passed(place, wall)
+        if breaker is not None:
+            self._log.info("breaker_closed", place=place, seconds=round(wall - breaker.opened, 1))
+            self._tell(BreakerClosed(place, wall - breaker.opened))
 
     def _rest(self) -> None:
         self._at_work = None

@@ -87,8 +87,40 @@ class DiskWaited:
     needed_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class BreakerOpened:
+    """Different jobs failed alike, so that the machine seems to be at fault: jobs wait, and one is tried after a while.
+
+    Told again, with a longer wait, each time that one is tried in vain.
+    """
+
+    place: str
+    """What was at work: the stages of a plan, the opening of files, or the worker's start."""
+    reason: str
+    seconds: float
+    """Until a job is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerClosed:
+    """A job succeeded where a breaker was open: those that waited go on."""
+
+    place: str
+    seconds: float
+    """How long it was open."""
+
+
 Event: TypeAlias = (
-    JobClaimed | JobStarted | JobWaiting | JobRetried | JobPublished | JobFailed | PluginMuted | DiskWaited
+    JobClaimed
+    | JobStarted
+    | JobWaiting
+    | JobRetried
+    | JobPublished
+    | JobFailed
+    | PluginMuted
+    | DiskWaited
+    | BreakerOpened
+    | BreakerClosed
 )
 
 ALL_EVENTS: tuple[type[Event], ...] = (
@@ -100,6 +132,8 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     JobFailed,
     PluginMuted,
     DiskWaited,
+    BreakerOpened,
+    BreakerClosed,
 )
 
 

@@ -14,7 +14,7 @@ KEEP = 100
 MIB = 2**20
 
 
-def _ask(need: Need, free: int, reserved: dict[str, Need] | None = None) -> Shortage | None:
+def _ask(need: Need, free: int, reserved: dict[Path, int] | None = None) -> Shortage | None:
     return shortage(need, reserved or {}, (TMP, OUTPUT), KEEP, free=lambda folder: free)
 
 
@@ -31,11 +31,11 @@ def test_a_job_is_admitted_to_the_byte(need: Need) -> None:
     assert _ask(need, need.admission + KEEP - 1) == Shortage(TMP, need.admission + KEEP - 1, need.admission + KEEP)
 
 
-def test_what_running_jobs_were_promised_is_not_free() -> None:
-    reserved = {"1-1": Need(0, 100), "2-1": Need(500, 100)}
+def test_what_others_were_promised_is_not_free() -> None:
+    reserved = {OUTPUT: 900}
 
     assert _ask(Need(0, 100), 900 + 300 + KEEP, reserved) is None
-    assert _ask(Need(0, 100), 900 + 300 + KEEP - 1, reserved) == Shortage(TMP, 300 + KEEP - 1, 300 + KEEP)
+    assert _ask(Need(0, 100), 900 + 300 + KEEP - 1, reserved) == Shortage(OUTPUT, 300 + KEEP - 1, 300 + KEEP)
 
 
 def test_every_folder_must_have_room_and_the_first_without_is_named() -> None:

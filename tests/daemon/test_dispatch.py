@@ -5,13 +5,24 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from structlog.testing import capture_logs
 
 from fakes import machine, picture, registry_of
 from framedaemon.dispatch import Dispatch
-from framedaemon.events import DiskWaited, Event, JobFailed, JobPublished, JobRetried, JobStarted, JobWaiting
+from framedaemon.events import (
+    BreakerClosed,
+    BreakerOpened,
+    DiskWaited,
+    Event,
+    JobFailed,
+    JobPublished,
+    JobRetried,
+    JobStarted,
+    JobWaiting,
+)
 from framedaemon.executor import Report
 from framedaemon.ledger import AttemptRow, JobRow, Ledger
 from framedaemon.messages import Advanced, Ended, EndKind, Finished, Order, Planned, Ready
@@ -21,6 +32,8 @@ from framedaemon.settings import DiskSettings, Settings, WorkerSettings
 from framedaemon.summary import PlanSummary
 from framedaemon.workspace import Workspace
 from living import files_below, make_instance
+
+E = TypeVar("E", bound=Event)
 
 ROOMY = Settings(disk=DiskSettings(keep_free_bytes=0), worker=WorkerSettings(retry_seconds=10.0))
 FULL = ROOMY.model_copy(update={"disk": DiskSettings(keep_free_bytes=2**62)})
@@ -117,7 +130,7 @@ class Desk:
     def end(self, id: str, kind: EndKind, wall: float = 20.0, reason: str = "it broke") -> None:
         self.hear(Ended(job=id, kind=kind, reason=reason), wall)
 
-    def told(self, kind: type[Event]) -> list[Event]:
+    def told(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
 
 
@@ -542,3 +555,157 @@ def test_a_plan_that_another_version_wrote_is_no_hindrance(desk: Desk) -> None:
     desk.finish("cat-1")
 
     assert desk.job("cat-1").state == "done"
+
+
+PLACE = "squares, blend, raw"
+
+
+def _claim_all(desk: Desk, *ids: str) -> None:
+    for created, id in enumerate(ids):
+        desk.claim(id, created=float(created))
+
+
+def _fail_next(desk: Desk, wall: float, cause: str = "RuntimeError", planned: bool = True) -> str:
+    """The next job fails, as on a machine that is broken; returns its id."""
+    id = desk.start(wall) or ""
+    if planned:
+        desk.hear(Planned(job=id, plan=plan()), wall)
+    desk.hear(Ended(job=id, kind="failed", reason="CUDA error", cause=cause), wall)
+    return id
+
+
+def test_when_different_jobs_fail_alike_none_is_lost_and_all_wait(desk: Desk) -> None:
+    _claim_all(desk, "a", "b", "c", "d")
+
+    failed = [_fail_next(desk, wall) for wall in (10.0, 11.0, 12.0)]
+
+    assert failed == ["a-1", "b-1", "c-1"]
+    assert desk.told(BreakerOpened) == [
+        BreakerOpened(PLACE, f"3 different jobs in a row failed (RuntimeError) in {PLACE}", 60.0)
+    ]
+    assert [(desk.job(id).state, desk.job(id).strikes) for id in failed] == [("waiting", 0)] * 3
+    assert [desk.job(id).not_before for id in failed] == [72.0] * 3
+    assert "the machine seems to be at fault" in desk.job("c-1").reason
+    assert [attempt.reason for attempt in desk.ledger.attempts("c-1")] == ["CUDA error"]
+
+
+def test_a_job_that_was_never_planned_finds_the_breaker_open_and_waits_uncounted(desk: Desk) -> None:
+    _claim_all(desk, "a", "b", "c", "d")
+    _ = [_fail_next(desk, wall) for wall in (10.0, 11.0, 12.0)]
+
+    desk.hear(Planned(job=desk.start(13.0) or "", plan=plan()), 13.0)
+
+    job = desk.job("d-1")
+    assert desk.executor.put_offs == ["d-1"]
+    assert (job.state, job.strikes, job.not_before) == ("waiting", 0, 72.0)
+    assert [attempt.outcome for attempt in desk.ledger.attempts("d-1")] == ["held"]
+    assert desk.start(14.0) is None
+
+
+def test_the_machine_comes_back_and_every_job_becomes_a_video(desk: Desk) -> None:
+    _claim_all(desk, "a", "b", "c", "d")
+    _ = [_fail_next(desk, wall) for wall in (10.0, 11.0, 12.0)]
+    tried = [_fail_next(desk, wall) for wall in (72.0, 192.0, 432.0, 912.0)]
+    early = desk.start(1871.0)
+
+    made = []
+    while id := desk.start(1872.0 + len(made)):
+        desk.finish(id, 1872.0 + len(made))
+        made.append(id)
+
+    assert early is None
+    assert tried == ["d-1", "a-1", "b-1", "c-1"], "first the one that has not failed, then the others by turns"
+    assert sorted(made) == ["a-1", "b-1", "c-1", "d-1"]
+    assert desk.told(BreakerClosed) == [BreakerClosed(PLACE, 1860.0)]
+    assert files_below(desk.instance.input) == {"done/a.png", "done/b.png", "done/c.png", "done/d.png"}
+
+
+def test_one_poison_job_among_good_ones_opens_nothing(desk: Desk) -> None:
+    _claim_all(desk, "poison", "good")
+
+    _fail_next(desk, 10.0)
+    desk.finish(desk.start(11.0) or "", 11.0)
+    again = [_fail_next(desk, wall) for wall in (100.0, 200.0)]
+
+    assert again == ["poison-1"] * 2
+    assert desk.job("poison-1").state == "quarantined"
+    assert desk.told(BreakerOpened) == []
+
+
+def test_jobs_that_are_themselves_at_fault_come_to_their_end_among_good_ones(desk: Desk) -> None:
+    """They open the breaker together, a good one closes it; the second time each pays for itself."""
+    _claim_all(desk, "a", "b", "c")
+    wall, good, ended = 10.0, 0, 0
+
+    while ended < 3 and wall < 100_000:
+        wall += 1000.0
+        desk.claim(f"good{good}", created=wall - 500.0)
+        good += 1
+        while id := desk.start(wall):
+            wall += 1.0
+            desk.hear(Planned(job=id, plan=plan()), wall)
+            if id.startswith("good"):
+                desk.finish(id, wall)
+            else:
+                desk.hear(Ended(job=id, kind="crashed", reason="died", cause="SIGSEGV"), wall)
+        ended = desk.ledger.count().get("quarantined", 0)
+
+    assert (ended, desk.ledger.count()["done"]) == (3, good - 1)
+    assert good == 4, "three attempts each, and one that was given back"
+
+
+def test_refused_pictures_open_nothing(desk: Desk) -> None:
+    _claim_all(desk, *"abcdef")
+
+    for id in "abcdef":
+        assert desk.start(10.0) == f"{id}-1"
+        desk.end(f"{id}-1", "rejected", 10.0)
+
+    assert desk.told(BreakerOpened) == []
+    assert desk.ledger.count() == {"failed": 6}
+
+
+def test_a_file_that_is_opened_between_those_that_crash_the_decoder_shows_that_it_is_they(desk: Desk) -> None:
+    _claim_all(desk, "a", "b", "good", "c")
+
+    crashed = [_fail_next(desk, wall, "SIGSEGV", planned=False) for wall in (10.0, 11.0)]
+    desk.finish(desk.start(12.0) or "", 12.0)
+    crashed.append(_fail_next(desk, 13.0, "SIGSEGV", planned=False))
+
+    assert crashed == ["a-1", "b-1", "c-1"]
+    assert desk.told(BreakerOpened) == []
+
+
+def test_a_worker_that_does_not_come_up_costs_no_job_anything(desk: Desk) -> None:
+    _claim_all(desk, "a", "b")
+    died = Ended(job="a-1", kind="crashed", reason="it ended", cause="exit code 1", came_up=False)
+    for wall in (10.0, 70.0, 190.0, 430.0):
+        desk.start(wall)
+        desk.hear(died.model_copy(update={"job": desk.executor.ordered[-1].job}), wall)
+
+    held = desk.start(500.0)
+    job = desk.start(910.0)
+    desk.hear(Ready(pid=1, device="cpu"), 911.0)
+
+    assert held is None
+    assert [desk.job(id).strikes for id in ("a-1", "b-1")] == [int(job == "a-1"), int(job == "b-1")]
+    assert [event.seconds for event in desk.told(BreakerOpened)] == [60.0, 120.0, 240.0, 480.0]
+    assert len(desk.told(BreakerClosed)) == 1
+
+
+def test_a_failed_job_is_tried_again_behind_those_that_were_there_before_it_is_due(desk: Desk) -> None:
+    """Long attempts outlast the pause: else the first job would be tried three times before the second once."""
+    _claim_all(desk, "a", "b", "c")
+
+    tried = [_fail_next(desk, wall, cause) for wall, cause in ((1000.0, "A"), (2000.0, "B"), (3000.0, "C"))]
+
+    assert tried == ["a-1", "b-1", "c-1"]
+
+
+def test_a_job_that_fits_in_no_placement_is_known_to_want_memory(desk: Desk) -> None:
+    desk.claim("cat")
+    desk.start()
+
+    desk.hear(Ended(job="cat-1", kind="rejected", reason="it does not fit", cause="OutOfMemory"))
+
+    assert [job.id for job in desk.ledger.ended_by("memory")] == ["cat-1"]

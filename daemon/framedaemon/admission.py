@@ -1,0 +1,63 @@
+"""Whether a job may go now: not where a breaker is open, and not without room for what it will write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from framedaemon import disk
+from framedaemon.disk import Need, Shortage
+from framedaemon.instance import Instance
+from framedaemon.ledger import JobRow, Ledger
+from framedaemon.summary import PlanSummary
+from framedaemon.workspace import Workspace, size_of
+
+ROOM_SECONDS = 15.0
+"""How soon a job that waits for room on the disk, or for output/ to come back, asks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What a job waits for."""
+
+    outcome: Literal["disk", "held"]
+    reason: str
+    until: float
+    """When to ask again; wall clock."""
+    shortage: Shortage | None = None
+    """Of disk, where it is that."""
+
+
+class Admission:
+    """Knows what is promised to others."""
+
+    def __init__(self, instance: Instance, ledger: Ledger) -> None:
+        self._instance = instance
+        self._ledger = ledger
+
+    def obstacle(self, plan: PlanSummary | None, keep_free_bytes: int, wall: float) -> Obstacle | None:
+        """What keeps a job from being tried now, or None. ``plan`` is None for one that was never planned."""
+        breaker = self._ledger.breaker.blocks(plan.place if plan is not None else None, wall)
+        if breaker is not None:
+            return Obstacle("held", breaker.describe(), breaker.until)
+        if plan is None:
+            return None
+        folders = (self._instance.tmp, self._instance.output)
+        shortage = disk.shortage(self._need(plan), {self._instance.output: self._promised()}, folders, keep_free_bytes)
+        if shortage is None:
+            return None
+        return Obstacle("disk", shortage.describe(), wall + ROOM_SECONDS, shortage)
+
+    def _need(self, plan: PlanSummary) -> Need:
+        """What the plan will write, its video corrected by what earlier videos really took."""
+        return Need(plan.temporary_bytes, round(plan.video_bytes * self._ledger.history.correction(plan.encoder)))
+
+    def _promised(self) -> int:
+        """Bytes of finished videos that are still to be copied into output/; none where a rename brings them there."""
+        if self._instance.jobs.stat().st_dev == self._instance.output.stat().st_dev:
+            return 0
+        return sum(size_of(video) for job in self._ledger.jobs("publishing") for video in self._made(job))
+
+    def _made(self, job: JobRow) -> list[Path]:
+        return list((Workspace(self._instance.jobs / job.drop_id).folder / str(job.number)).glob("video*"))
