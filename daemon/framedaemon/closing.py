@@ -18,7 +18,7 @@ from framedaemon.errors import StageFailed
 from framedaemon.instance import Instance
 from framedaemon.ledger import AttemptRow, DropRow, JobRow, Ledger
 from framedaemon.naming import free_paths, show
-from framedaemon.workspace import Workspace, move, move_aside, write_atomically
+from framedaemon.workspace import Workspace, move, move_aside, real_folder, write_atomically
 
 RECEIPT_SUFFIX = ".json"
 
@@ -86,10 +86,29 @@ class Closing:
         written.unlink()
 
     def _put_away(self, drop: DropRow, source: Path, folder: Path, reason: str | None) -> Path:
+        """Move the picture and its sidecar to where they rest, ``reason`` beside them; no link is followed there."""
+        below = PurePosixPath(folder.name) / PurePosixPath(drop.name).parent
+        if drop.rests is not None:  # after a crash it goes where it was going: its sidecar may be there already
+            below = PurePosixPath(drop.rests).parent
+        sidecar = source / drop.sidecar if drop.sidecar is not None else None
+        try:
+            with real_folder(self._instance.input, below, make=drop.rests is None, moved=True) as place:
+                return self._instance.input / below / self._put_into(place, below, drop, source, reason)
+        except OSError:
+            if sidecar is None or os.path.lexists(sidecar):
+                self._ledger.closing(drop.id, None)  # others may take the place meanwhile
+            raise
+
+    def _put_into(self, place: Path, below: PurePosixPath, drop: DropRow, source: Path, reason: str | None) -> str:
+        """Fill ``place``, which is ``below`` input/; returns the name that the picture got."""
         name = PurePosixPath(drop.name)
         picture, sidecar = source / name.name, source / drop.sidecar if drop.sidecar is not None else None
         side = drop.sidecar.removeprefix(name.stem) if drop.sidecar is not None else ".toml"
-        aside = self._place(drop, folder / name.parent, side)
+        if drop.rests is not None:
+            aside = place / PurePosixPath(drop.rests).name
+        else:
+            aside, *_ = free_paths(place, name.stem, (name.suffix, side, ".error.txt"))
+            self._ledger.closing(drop.id, str(below / aside.name))
         stem = aside.name.removesuffix(name.suffix)
         error_aside = aside.with_name(f"{stem}.error.txt")
         try:
@@ -97,22 +116,10 @@ class Closing:
                 write_atomically(error_aside, reason.encode("utf-8", "backslashreplace"))
             if sidecar is not None and os.path.lexists(sidecar):
                 move_aside(sidecar, aside.with_name(f"{stem}{side}"))
-            return move_aside(picture, aside) if os.path.lexists(picture) else aside
+            return (move_aside(picture, aside) if os.path.lexists(picture) else aside).name
         except OSError:
             error_aside.unlink(missing_ok=True)  # it comes again with the next try
-            if sidecar is None or os.path.lexists(sidecar):
-                self._ledger.closing(drop.id, None)  # others may take the place meanwhile
             raise
-
-    def _place(self, drop: DropRow, folder: Path, side: str) -> Path:
-        """Where the picture goes: after a crash where it was going, since its sidecar may be there already."""
-        if drop.rests is not None:
-            return self._instance.input / drop.rests
-        name = PurePosixPath(drop.name)
-        folder.mkdir(parents=True, exist_ok=True)
-        aside, *_ = free_paths(folder, name.stem, (name.suffix, side, ".error.txt"))
-        self._ledger.closing(drop.id, str(aside.relative_to(self._instance.input)))
-        return aside
 
     def _explain(self, drop: DropRow, failed: Sequence[JobRow]) -> str:
         """The .error.txt: what was wrong, what to do, and what was tried."""

@@ -11,9 +11,10 @@ from __future__ import annotations
 import filecmp
 import os
 import secrets
-import shutil
+import stat
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from framedaemon.errors import JobRejected
@@ -24,10 +25,12 @@ from framedaemon.ledger import DropRow, Ledger
 from framedaemon.naming import numbered, output_path, show
 from framedaemon.recipe import Recipe, Request
 from framedaemon.settings import Settings
-from framedaemon.workspace import Workspace, flush_filesystem, move
+from framedaemon.workspace import Workspace, copy_as_is, flush_filesystem, move, real_folder
 
 # Arrivals that share a commit: enough to make its flush cheap, few enough that the service stays awake.
 BATCH = 256
+
+_MOST_PROBLEMS = 20
 
 
 def new_drop_id(now: float) -> str:
@@ -43,17 +46,23 @@ class Intake:
         self._settings = settings
         self._ledger = ledger
         self._listed: dict[Path, set[str]] = {}
+        self._numbers: dict[str, int] = {}
         self._blocked: dict[Path, str] = {}
+        self._stuck: dict[str, str] = {}
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """The folders that the last claim could not take files out of, and why."""
-        return tuple(f"{show(folder)}: files cannot be taken out of it: {why}" for folder, why in self._blocked.items())
+        """The folders, and the files, that the last claim could not take, and why."""
+        blocked = [f"{show(folder)}: files cannot be taken out of it: {why}" for folder, why in self._blocked.items()]
+        stuck = [f"input/{show(name)}: cannot be taken: {why}" for name, why in self._stuck.items()]
+        if len(stuck) > _MOST_PROBLEMS:
+            stuck[_MOST_PROBLEMS:] = [f"input/: {len(stuck) - _MOST_PROBLEMS} more files cannot be taken"]
+        return (*blocked, *stuck)
 
     def claim(self, arrivals: Sequence[Arrival], now: float) -> list[tuple[DropRow, JobRejected | None]]:
         """Take the arrivals that are still as they were scanned; returns each drop, and why it is refused if it is."""
-        self._listed.clear()
-        self._blocked.clear()
+        for memory in (self._listed, self._numbers, self._blocked, self._stuck):
+            memory.clear()
         taken = []
         for start in range(0, len(arrivals), BATCH):
             batch = [(new_drop_id(now), a) for a in arrivals[start : start + BATCH] if self._takable(a)]
@@ -71,7 +80,8 @@ class Intake:
 
     def adopt_sidecar(self, drop: DropRow, sidecar: Path, now: float) -> JobRejected | None:
         """Give a drop, none of whose jobs has been tried, the sidecar that came after it."""
-        move(sidecar, self.workspace(drop.id).source / sidecar.name)
+        with real_folder(self._instance.input, PurePosixPath(drop.name).parent) as folder:
+            move(folder / sidecar.name, self.workspace(drop.id).source / sidecar.name)
         return self._reread(drop, sidecar.name, now)
 
     def resume_adoption(self, drop: DropRow, now: float) -> tuple[DropRow, JobRejected | None] | None:
@@ -86,6 +96,7 @@ class Intake:
 
     def _reread(self, drop: DropRow, sidecar: str, now: float) -> JobRejected | None:
         """Make a drop's jobs anew, none of which has been tried, after a late sidecar."""
+        self._numbers.clear()  # the names of the old ones are free again
         with self._ledger.transaction():
             self._ledger.set_sidecar(drop.id, sidecar)
             self._ledger.remove_jobs(drop.id)
@@ -96,10 +107,8 @@ class Intake:
         workspace, path = self.workspace(drop.id), self._instance.input / drop.name
         name = PurePosixPath(drop.name).name
         if not os.path.lexists(workspace.source / name):
-            if drop.sidecar is not None and os.path.lexists(workspace.source / drop.sidecar):
-                back = path.parent / drop.sidecar
-                if not os.path.lexists(back):
-                    move(workspace.source / drop.sidecar, back)
+            if drop.sidecar is not None:
+                self._give_back(workspace.source / drop.sidecar, PurePosixPath(drop.name).parent)
             workspace.remove()
             self._ledger.forget_drop(drop.id)
             return None
@@ -112,16 +121,40 @@ class Intake:
         return Workspace(self._instance.jobs / drop_id)
 
     def _takable(self, arrival: Arrival) -> bool:
-        return arrival.path.parent not in self._blocked and arrival.unchanged()
+        if arrival.path.parent in self._blocked or not arrival.unchanged():
+            return False
+        why = next(filter(None, map(self._obstacle, filter(None, (arrival.path, arrival.sidecar)))), None)
+        if why is not None:
+            self._stuck[arrival.name] = why
+        return why is None
+
+    def _obstacle(self, path: Path) -> str | None:
+        """Why this very file cannot be moved; that must not stop the others in its folder."""
+        try:
+            folder, status, jobs = path.parent.stat(), path.lstat(), self._instance.jobs.stat()
+        except OSError:
+            return None  # moving it will tell
+        if folder.st_mode & stat.S_ISVTX and os.geteuid() not in (0, folder.st_uid, status.st_uid):
+            return "its folder is sticky, so that only its owner, or the folder's, may move it"
+        if status.st_dev == jobs.st_dev or not stat.S_ISREG(status.st_mode):
+            return None
+        if not os.access(path, os.R_OK, follow_symlinks=False):
+            return "its permissions forbid the daemon to read it"
+        room = os.statvfs(self._instance.jobs)
+        if status.st_size > room.f_bavail * room.f_frsize:
+            return "there is no room for it in tmp/"
+        return None
 
     def _move_in(self, id: str, arrival: Arrival) -> bool:
         """Move the arrival's files; False when its picture vanished meanwhile, or its folder does not let go of it."""
         source = self.workspace(id).source
         try:
             source.mkdir(parents=True, exist_ok=True)
-            if arrival.sidecar is not None:
-                _take(arrival.sidecar, source / arrival.sidecar.name, copy=arrival.shared)
-            _take(arrival.path, source / arrival.path.name, copy=False)
+            with real_folder(arrival.root, PurePosixPath(arrival.name).parent) as folder:
+                if arrival.sidecar is not None:
+                    name = arrival.sidecar.name
+                    _take(folder / name, source / name, copy=arrival.shared)
+                _take(folder / arrival.path.name, source / arrival.path.name, copy=False)
         except FileNotFoundError:
             with self._ledger.transaction():
                 self._ledger.set_drop(id, "vanished")
@@ -137,10 +170,15 @@ class Intake:
     def _give_back_sidecar(self, id: str, arrival: Arrival) -> None:
         workspace = self.workspace(id)
         if arrival.sidecar is not None and not arrival.shared:
-            taken = workspace.source / arrival.sidecar.name
-            if taken.exists() and not os.path.lexists(arrival.sidecar):
-                move(taken, arrival.sidecar)
+            self._give_back(workspace.source / arrival.sidecar.name, PurePosixPath(arrival.name).parent)
         workspace.remove()
+
+    def _give_back(self, taken: Path, below: PurePosixPath) -> None:
+        """Move a sidecar back into its folder of input/, unless there is a new one."""
+        if not os.path.lexists(taken):
+            return
+        with suppress(FileExistsError), real_folder(self._instance.input, below) as folder:
+            move(taken, folder / taken.name)
 
     def _open(self, id: str, refusal: str | None, now: float) -> tuple[DropRow, JobRejected | None]:
         """Read what is asked for and queue the jobs. A drop that is refused has one job, which fails at once."""
@@ -165,9 +203,10 @@ class Intake:
         """A free name in output/ for each job; each is to be reserved before the next is asked for."""
         wanted = output_path(drop.name)
         for _ in request.recipes:
-            n = 1
+            n = self._numbers.get(str(wanted).lower(), 1)  # or each of 10,000 pictures of one name would count from 1
             while self._taken(str(wanted.with_name(numbered(wanted.name, n)))):
                 n += 1
+            self._numbers[str(wanted).lower()] = n
             yield str(wanted.with_name(numbered(wanted.name, n)))
 
     def _taken(self, stem: str) -> bool:
@@ -199,6 +238,6 @@ def _remove_original(copy: Path, original: Path) -> None:
 def _take(source: Path, target: Path, copy: bool) -> None:
     """Move, or copy, one file into the drop's own folder. Raises FileNotFoundError when it is gone."""
     if copy:
-        shutil.copyfile(source, target, follow_symlinks=False)
+        copy_as_is(source, target)
     else:
         move(source, target, flush=False)

@@ -5,6 +5,9 @@
 
 A move never overwrites. It is one rename; across filesystems it is copy, flush, rename, remove, so that a file
 is complete wherever it is visible. Folders are flushed after every rename: what has happened stays so in a power cut.
+
+Who may write into input/ may put links there, at any moment: what is moved is the link, never what it leads to, and
+folders below input/ are entered by `real_folder` only.
 """
 
 from __future__ import annotations
@@ -14,10 +17,12 @@ import errno
 import filecmp
 import os
 import shutil
-from collections.abc import Collection, Iterable
-from contextlib import suppress
+import stat
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from framedaemon.naming import free_path
 
@@ -87,6 +92,62 @@ def move_aside(source: Path, target: Path) -> Path:
         except FileExistsError:
             continue
         return free
+
+
+@contextmanager
+def real_folder(root: Path, below: PurePath, make: bool = False, moved: bool = False) -> Iterator[Path]:
+    """The folder ``below`` of ``root``, held open: a path that goes on meaning it, whatever its name comes to mean.
+
+    No link is followed below ``root``; ``moved``: but for a first one that the daemon's user or root made, since an
+    administrator may keep done/ on another disk. ``make`` makes folders that are missing. Raises OSError:
+    NotADirectoryError for a link.
+    """
+    handle = os.open(root, _ENTER)
+    try:
+        for depth, part in enumerate(below.parts):
+            inner = _enter(handle, part, make, linked=moved and depth == 0)
+            os.close(handle)
+            handle = inner
+        yield Path(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
+
+
+_ENTER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def _enter(folder: int, name: str, make: bool, linked: bool) -> int:
+    """A handle of the folder ``name`` in ``folder``; ``linked``: it may be a link of ours, or of root's."""
+    if make:
+        with suppress(FileExistsError):
+            os.mkdir(name, dir_fd=folder)
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    trusted = linked and stat.S_ISLNK(status.st_mode) and status.st_uid in (0, os.geteuid())
+    try:
+        return os.open(name, _ENTER | (0 if trusted else os.O_NOFOLLOW), dir_fd=folder)
+    except NotADirectoryError:
+        raise NotADirectoryError(errno.ENOTDIR, "is a link or no folder", name) from None
+
+
+def copy_as_is(source: Path, target: Path) -> None:
+    """Copy one file, flushed: a link as a link, a pipe as a pipe; a file with its time, never with its setuid bit.
+
+    Raises OSError: FileExistsError where ``target`` is taken.
+    """
+    status = os.lstat(source)
+    if stat.S_ISLNK(status.st_mode):
+        target.symlink_to(source.readlink())
+        return
+    if not stat.S_ISREG(status.st_mode):
+        os.mknod(target, stat.S_IFMT(status.st_mode) | 0o600)  # only root can make devices, and only root drops any
+        return
+    with _open_regular(source) as reading, target.open("xb") as writing:
+        status = os.fstat(reading.fileno())
+        shutil.copyfileobj(reading, writing, 1024 * 1024)
+        writing.flush()
+        os.fchmod(writing.fileno(), status.st_mode & 0o777)
+        os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))  # the last write is behind us
+        os.fsync(writing.fileno())
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -169,12 +230,12 @@ def _copy_over(source: Path, target: Path) -> None:
     """Copy, flush and rename; the original goes last, once its copy is safe under its own name."""
     partial = _partial(target.parent)
     try:
-        if source.is_dir():
-            shutil.copytree(source, partial, copy_function=_copy_flushed)
+        if source.is_dir() and not source.is_symlink():
+            shutil.copytree(source, partial, symlinks=True, copy_function=_copy_in_tree)
             for folder, _, _ in os.walk(partial):
                 flush_folder(Path(folder))
         else:
-            _copy_flushed(source, partial)
+            copy_as_is(source, partial)
         _rename(partial, target)
     except BaseException:
         _remove(partial)
@@ -204,9 +265,14 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _copy_flushed(source: str | Path, target: str | Path) -> None:
-    with Path(source).open("rb") as reading, Path(target).open("xb") as writing:
-        shutil.copyfileobj(reading, writing, 1024 * 1024)
-        writing.flush()
-        os.fsync(writing.fileno())
-    shutil.copystat(source, target)
+def _copy_in_tree(source: str, target: str) -> None:
+    copy_as_is(Path(source), Path(target))
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    """A regular file, open for reading; a link or a pipe that took its place is neither followed nor waited for."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.ELOOP, "is not a regular file any more", str(path))
+    return file

@@ -190,3 +190,30 @@ def test_a_place_that_could_not_be_reached_may_be_taken_by_others(desk: Desk) ->
     desk.closing.close_drop(desk.ledger.drop("d1"))
 
     assert desk.ledger.drop("d1").rests == "failed/pets/cat-2.png"
+
+
+def test_a_picture_is_not_put_away_through_a_link(desk: Desk, tmp_path: Path) -> None:
+    """Who may write into input/ would else choose where the daemon writes: a file in plugins/, say."""
+    private = tmp_path / "private"
+    private.mkdir()
+    (desk.instance.failed / "pets").symlink_to(private)
+    desk.ledger.finish("d1-1", "failed", "crf: 99 is not in 0..51", 3.0)
+
+    with pytest.raises(NotADirectoryError):
+        desk.closing.close_drop(desk.ledger.drop("d1"))
+
+    assert list(private.iterdir()) == []
+    assert (desk.workspace.source / "cat.png").exists()
+    assert desk.ledger.drop("d1").state == "closing"
+
+
+def test_a_picture_is_put_away_once_the_link_is_gone(desk: Desk, tmp_path: Path) -> None:
+    (desk.instance.failed / "pets").symlink_to(tmp_path)
+    desk.ledger.finish("d1-1", "failed", "crf: 99 is not in 0..51", 3.0)
+    with pytest.raises(NotADirectoryError):
+        desk.closing.close_drop(desk.ledger.drop("d1"))
+    (desk.instance.failed / "pets").unlink()
+
+    desk.closing.close_drop(desk.ledger.drop("d1"))
+
+    assert files_below(desk.instance.failed) == {"pets/cat.png", "pets/cat.toml", "pets/cat.error.txt"}
