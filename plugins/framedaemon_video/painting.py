@@ -90,7 +90,11 @@ def _whole_range(painted: Deep, picture: av.video.frame.VideoFrame) -> Deep:
 
 def _pose(picture: av.video.frame.VideoFrame) -> tuple[bool, bool, bool]:
     """How the display matrix wants ``picture`` turned: transposed, then rows flipped, then columns flipped."""
-    matrix = picture.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = picture.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV 18 has no name for side data that came with ffmpeg 7.1, as in films for two eyes
+        turned = round(-picture.rotation / 90) % 4
+        return turned % 2 == 1, turned in (2, 3), turned in (1, 2)
     if matrix is None:
         return False, False, False
     a, b, _, c, d = np.frombuffer(cast(bytes, matrix), np.int32)[:5].tolist()  # x' = ax + cy, y' = bx + dy
