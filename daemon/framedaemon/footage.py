@@ -9,7 +9,7 @@ no format here, and a demuxer that asks for another file is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from framedaemon.opening import Limits
 
 _MAX_FRAMES = 1_000_000
+_MAX_PIXELS = 40_000_000
+"""Of a frame: 8192x4320 and a little. A decoder holds some twenty frames, so a picture's limit would be 4 GB here."""
 _LOOK_AT = 24
 """Frames decoded to see whether packets tell the truth; more than any codec holds back to reorder."""
 
@@ -65,6 +67,7 @@ def read_footage(file: BinaryIO, found: Format, path: Path, name: str, limits: L
 
     Raises JobRejected for one that is broken, cut short, has no pictures, or is too small, large or long.
     """
+    limits = replace(limits, max_pixels=min(limits.max_pixels, _MAX_PIXELS))
     try:
         with _open(file, found) as container:
             stream = _video_stream(container, found, name)
@@ -133,6 +136,7 @@ def _video_stream(container: av.container.InputContainer, found: Format, name: s
         raise JobRejected(f"{name} is {found.label} without any pictures in it. {_AGAIN}")
     if streams[0].codec_context is None:
         raise JobRejected(f"{name} has pictures in a coding that is not known here. Convert it to MP4 and drop that.")
+    streams[0].codec_context.options = {"max_pixels": str(_MAX_PIXELS)}  # what the header says need not be the truth
     return streams[0]
 
 
@@ -141,14 +145,21 @@ def _look(container: av.container.InputContainer, stream: av.video.stream.VideoS
     look = None
     times: list[int | None] = []
     for frame in islice(container.decode(stream), _LOOK_AT):
-        look = look or _facts(frame, times)
+        look = look or _facts(frame, times, name)
         times.append(frame.pts)
     if look is None:
         raise JobRejected(f"{name} holds no picture that can be decoded. {_AGAIN}")
     return look
 
 
-def _facts(first: av.video.frame.VideoFrame, times: list[int | None]) -> _Look:
+def _facts(first: av.video.frame.VideoFrame, times: list[int | None], name: str) -> _Look:
+    """Raises JobRejected for colours that nothing here can convert."""
+    try:
+        first.reformat(16, 16, "rgb24")
+    except (av.FFmpegError, ValueError) as error:
+        raise JobRejected(
+            f"{name} has colours in a coding that is not known here. Convert it to MP4 and drop that."
+        ) from error
     return _Look(
         times=times,
         size=(first.width, first.height),

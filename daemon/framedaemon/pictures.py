@@ -23,6 +23,7 @@ from PIL import ExifTags, Image, ImageFile, PngImagePlugin, UnidentifiedImageErr
 from framedaemon.colours import to_srgb
 from framedaemon.errors import JobRejected
 from framedaemon.formats import Format
+from framedaemon.naming import show
 from framedaemon.sources import Picture
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ def read_picture(file: BinaryIO, found: Format, name: str, limits: Limits) -> Pi
         except UnidentifiedImageError as error:
             raise JobRejected(f"{name} begins like {found.label} but is not a sound one. {_AGAIN}") from error
         except _BROKEN as error:
-            raise JobRejected(f"{name} is {found.label} that is broken or cut short ({error}). {_AGAIN}") from error
+            raise JobRejected(
+                f"{name} is {found.label} that is broken or cut short ({_said(error)}). {_AGAIN}"
+            ) from error
     pixels = _turn(pixels, orientation)
     if orientation != 1:
         notes.append("turned upright as its EXIF orientation says")
@@ -93,6 +96,11 @@ def _decode(
         image.load()
         orientation = _orientation(image, notes)
         return to_srgb(image, limits.background, notes), orientation
+
+
+def _said(error: Exception) -> str:
+    """A decoder's words on one line: some hold parts of the file."""
+    return show(" ".join(str(error).split()))[:200] or type(error).__name__
 
 
 _AGAIN = "Copy it again from where it came, or open it in a picture viewer and save it anew."
