@@ -7,13 +7,18 @@ a few small frames of odd size, each unlike the others. Give a fixture ``clip_sp
 from __future__ import annotations
 
 import gc
+import hashlib
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import av
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from framedaemon import (
@@ -24,9 +29,11 @@ from framedaemon import (
     EncoderOptions,
     Frame,
     JobRejected,
+    JoiningEncoder,
     Machine,
     Placement,
     Scratch,
+    StageFailed,
     VideoSpec,
 )
 from framedaemon.fingerprint import distance, fingerprint_rgb
@@ -110,15 +117,37 @@ class EncoderContract:
 
         _encode(stage, options, placement, Clip(clip_spec, draw(clip_spec)), output)
 
-        with read_back(output, video.fps) as found:
-            shown = list(found.frames)
-        said = found.said
-        assert len(shown) == video.frames
-        assert {(frame.width, frame.height) for frame in shown} == {(video.width, video.height)}
-        assert (said.codec, said.pixel_format or video.pixel_format) == (video.codec, video.pixel_format)
-        assert not video.tagged or said.tags == (1, 1, 1, 1), "tagged means BT.709 in limited range"
-        assert _worst_time(shown, video) <= said.tick, "frames stand at n / fps, the first at 0"
-        assert _worst_likeness(shown, clip_spec, video) < 6.0, "frames come back in order, in their own colours"
+        _check_promised(output, video, clip_spec)
+
+    def test_joined_parts_are_the_clip_and_nothing_is_encoded_again(
+        self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec, placement: Placement, tmp_path: Path
+    ) -> None:
+        """Skipped where `VideoSpec.joins` does not say that a long clip may come in parts."""
+        spec = replace(clip_spec, frames=24)
+        video = _promise_to_join(stage, spec, options)
+        parts = _encode_parts(stage, options, placement, spec, tmp_path)
+        output = tmp_path / f"joined{video.suffix}"
+
+        cast("JoiningEncoder[Any]", stage).join(parts, spec, _delivery(output, COMMENT), options)
+
+        _check_promised(output, video, spec)
+        assert _pictures(output) == [picture for part in parts for picture in _pictures(part)]
+
+    def test_a_part_that_is_lost_fails_the_joining_and_leaves_nothing_behind(
+        self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec, placement: Placement, tmp_path: Path
+    ) -> None:
+        spec = replace(clip_spec, frames=24)
+        video = _promise_to_join(stage, spec, options)
+        parts = _encode_parts(stage, options, placement, spec, tmp_path)
+        parts[1].unlink()
+        output = tmp_path / "broken" / f"joined{video.suffix}"
+        before = _held()
+
+        with pytest.raises(StageFailed):
+            cast("JoiningEncoder[Any]", stage).join(parts, spec, _delivery(output, COMMENT), options)
+
+        assert not output.exists()
+        assert _held() == before
 
     def test_the_estimate_holds(
         self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec, placement: Placement, tmp_path: Path
@@ -174,10 +203,58 @@ def draw(spec: ClipSpec) -> Iterator[Frame]:
 
 
 def _encode(stage: Encoder[Any], options: EncoderOptions, placement: Placement, clip: Clip, output: Path) -> None:
+    with stage.load(placement, options) as encode:
+        encode(clip, _delivery(output, COMMENT))
+
+
+def _delivery(output: Path, comment: str) -> Delivery:
     scratch = output.parent / f"{output.stem}.scratch"
     scratch.mkdir(parents=True)
-    with stage.load(placement, options) as encode:
-        encode(clip, Delivery(output, COMMENT, None, Scratch(scratch)))
+    return Delivery(output, comment, None, Scratch(scratch))
+
+
+def _promise_to_join(stage: Encoder[Any], spec: ClipSpec, options: EncoderOptions) -> VideoSpec:
+    video = stage.promise(spec, False, options)
+    if not video.joins:
+        pytest.skip("it does not say that it joins parts")
+    return video
+
+
+def _encode_parts(
+    stage: Encoder[Any], options: EncoderOptions, placement: Placement, spec: ClipSpec, folder: Path
+) -> list[Path]:
+    """The clip in three files, as the daemon writes them."""
+    suffix, frames, parts = stage.promise(spec, False, options).suffix, draw(spec), list[Path]()
+    for number, count in enumerate((9, 7, spec.frames - 16)):
+        parts.append(folder / f"{number:06d}{suffix}")
+        with stage.load(placement, options) as encode:
+            encode(Clip(replace(spec, frames=count), islice(frames, count)), _delivery(parts[-1], ""))
+    return parts
+
+
+def _check_promised(output: Path, video: VideoSpec, spec: ClipSpec) -> None:
+    """The file is what ``video`` says, and shows `draw`'s frames."""
+    with read_back(output, video.fps) as found:
+        shown = list(found.frames)
+    said = found.said
+    assert len(shown) == video.frames
+    assert {(frame.width, frame.height) for frame in shown} == {(video.width, video.height)}
+    assert (said.codec, said.pixel_format or video.pixel_format) == (video.codec, video.pixel_format)
+    assert not video.tagged or said.tags == (1, 1, 1, 1), "tagged means BT.709 in limited range"
+    assert _worst_time(shown, video) <= said.tick, "frames stand at n / fps, the first at 0"
+    assert _worst_likeness(shown, spec, video) < 6.0, "frames come back in order, in their own colours"
+
+
+def _pictures(path: Path) -> list[bytes]:
+    """Each decoded frame of a file, to the bit, short enough to be kept."""
+    with av.open(str(path)) as file:
+        return [hashlib.sha256(b"".join(map(_samples, frame.planes))).digest() for frame in file.decode(video=0)]
+
+
+def _samples(plane: Any) -> bytes:
+    """A plane without what pads its rows."""
+    rows: npt.NDArray[np.uint8] = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width * (plane.line_size // plane.width)].tobytes()
 
 
 def _worst_time(shown: list[Shown], video: VideoSpec) -> Fraction:

@@ -13,6 +13,7 @@ import pickle
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +27,7 @@ from framedaemon import (
     Clip,
     ClipSpec,
     Footage,
+    Frame,
     Generator,
     GeneratorOptions,
     JobRejected,
@@ -132,6 +134,23 @@ class GeneratorContract:
 
         assert one == two
 
+    def test_it_goes_on_in_the_middle_as_if_it_had_come_along(
+        self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
+    ) -> None:
+        """Skipped where it does not say that it ``seeks``; else from any frame on, and again from the first."""
+        if not getattr(stage, "seeks", False):
+            pytest.skip("it does not say that it seeks")
+        with stage.load(placement, options) as generate:
+            whole = _digests(generate(source, Scratch(tmp_path)))
+        middle = len(whole) // 2
+        assert middle, "give options that make a longer clip"
+
+        with stage.load(placement, options) as generate:
+            starts = (middle, len(whole) - 1, 0)
+            parts = [_digests(generate(source, Scratch(tmp_path, start=start))) for start in starts]
+
+        assert parts == [whole[middle:], whole[-1:], whole]
+
     def test_it_gives_back_what_it_took(
         self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
     ) -> None:
@@ -221,6 +240,11 @@ def measure(
 def _answers(stage: Generator[Any], source: Source, options: GeneratorOptions) -> tuple[ClipSpec, Any]:
     spec = stage.promise(source, options)
     return spec, stage.estimate(source, spec, options)
+
+
+def _digests(frames: Iterable[Frame]) -> list[bytes]:
+    """One for each frame."""
+    return [hashlib.sha256(np.ascontiguousarray(frame).data).digest() for frame in frames]
 
 
 def _digest(

@@ -162,6 +162,21 @@ class InterpolatorContract:
 
         assert one == two
 
+    def test_it_goes_on_in_the_middle_as_if_it_had_come_along(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        """Skipped where it does not say how far it ``looks_back``; behind so many gaps, all is as in a whole run."""
+        looks_back = getattr(stage, "looks_back", None)
+        if looks_back is None:
+            pytest.skip("it does not say how far it looks back")
+        gaps = gaps_between(moving_frames(replace(takes, frames=looks_back + 6)), [HALF] * (looks_back + 5))
+        whole = [_frames(answer)[0] for answer in _fill(stage, options, placement, gaps)]
+
+        later = [_frames(answer)[0] for answer in _fill(stage, options, placement, gaps[2:])]
+
+        begin = 2 + looks_back
+        assert all(map(np.array_equal, later[looks_back:], whole[begin:])), "an answer depends on gaps before those"
+
     def test_source_frames_stay_as_they_are(
         self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
     ) -> None:
