@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from framedaemon.errors import JobRejected
 from framedaemon.formats import HEAD_BYTES, Format, identify
+from framedaemon.naming import show
 from framedaemon.sources import Source
 
 
@@ -54,6 +55,7 @@ def open_source(path: Path, name: str, limits: Limits) -> Source:
     """
     from framedaemon import footage, pictures  # Pillow and PyAV load with the first file, not with the daemon
 
+    name = show(name)
     with open_safely(path, name) as file:
         head = file.read(HEAD_BYTES)
         file.seek(0)

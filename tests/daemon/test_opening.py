@@ -93,3 +93,13 @@ def test_no_file_is_left_open(tmp_path: Path) -> None:
     open_source(path, path.name, Limits())
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_name_that_would_steer_a_terminal_is_told_as_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "claimed"
+    path.write_text("dear diary")
+
+    with pytest.raises(JobRejected) as refused:
+        open_source(path, "\x1b[2Jcat\n\u202egnp.png", Limits())
+
+    assert str(refused.value).startswith("\\x1b[2Jcat\\n\\u202egnp.png is a text file")

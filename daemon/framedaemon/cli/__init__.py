@@ -31,11 +31,18 @@ def main() -> None:
     try:
         app()
     except SettingsError as error:
-        print(f"framedaemon: {error}", file=sys.stderr)
+        print(f"framedaemon: {_printable(error)}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has heard enough
         sys.exit(1)
     except (FramedaemonError, OSError) as error:
-        print(f"framedaemon: {error}", file=sys.stderr)
+        print(f"framedaemon: {_printable(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _printable(error: Exception) -> str:
+    """What an error says; names of files in it may hold what steers a terminal."""
+    from framedaemon.naming import show
+
+    return "\n".join(show(line) for line in str(error).split("\n"))

@@ -59,6 +59,7 @@ def render(
     """
     from framedaemon import single
     from framedaemon.layers import Layer
+    from framedaemon.naming import show
 
     here, settings = open_instance(instance)
     table = _command_line(generate, frames, interpolate, fps, seed, set_ or [])
@@ -66,7 +67,7 @@ def render(
     file = file.resolve()
     recipes = single.recipes_for(file, here, settings, Layer("command line", table))
     if len(recipes) > 1:
-        print(f"{file.name}: its sidecar asks for {len(recipes)} videos; this is the first", file=sys.stderr)
+        print(f"{show(file.name)}: its sidecar asks for {len(recipes)} videos; this is the first", file=sys.stderr)
     prepared = single.prepare(file, here, settings, recipes[:1])[0]
     _render(prepared, output.absolute(), overwrite)
 
