@@ -24,6 +24,7 @@ from typing import Literal, TypeAlias, cast
 from framedaemon.breaker import LONGEST_WAIT_SECONDS, Breaker
 from framedaemon.database import open_database, transaction
 from framedaemon.history import History
+from framedaemon.naming import show
 
 JobState: TypeAlias = Literal[
     "queued", "waiting", "running", "publishing", "done", "failed", "quarantined", "cancelled", "vanished"
@@ -305,8 +306,8 @@ class Ledger:
 
 
 def _text(reason: str) -> str:
-    """A reason as SQLite takes it: bytes of file names that were not UTF-8 are written as escapes."""
-    return reason.encode("utf-8", "backslashreplace").decode()
+    """A reason as SQLite and terminals take it: what a file's name, or a plugin, put into it and does not print."""
+    return "\n".join(show(line) for line in reason.split("\n"))
 
 
 def _drop(row: sqlite3.Row) -> DropRow:

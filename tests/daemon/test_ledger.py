@@ -261,9 +261,9 @@ def test_a_reason_may_hold_a_name_that_is_not_utf8(ledger: Ledger) -> None:
 
     ledger.finish("d-1", "failed", BROKEN_NAME, 4.0)
 
-    assert waiting == "no room for caf\\udce9/\\udcff\n.jpg"
-    assert _job(ledger).reason == "caf\\udce9/\\udcff\n.jpg"
-    assert [attempt.reason for attempt in ledger.attempts("d-1")] == ["caf\\udce9/\\udcff\n.jpg"] * 2
+    assert waiting == "no room for caf\\xe9/\\xff\n.jpg"
+    assert _job(ledger).reason == "caf\\xe9/\\xff\n.jpg"
+    assert [attempt.reason for attempt in ledger.attempts("d-1")] == ["caf\\xe9/\\xff\n.jpg"] * 2
 
 
 def test_the_plan_of_the_last_attempt_is_kept(ledger: Ledger) -> None:
@@ -620,3 +620,12 @@ class Jobs(RuleBasedStateMachine):
 
 Jobs.TestCase.settings = settings(max_examples=50, stateful_step_count=30)
 TestJobs = Jobs.TestCase
+
+
+def test_a_reason_steers_no_terminal(ledger: Ledger) -> None:
+    """It comes from names, decoders and plugins, and goes into .error.txt, logs and `framedaemon status`."""
+    _add(ledger)
+
+    ledger.finish("d-1", "failed", "first \x1b[2J\u202eline\nsecond\rline", 4.0)
+
+    assert _job(ledger).reason == "first \\x1b[2J\\u202eline\nsecond\\rline"
