@@ -179,7 +179,8 @@ class LocalExecutor:
         return min(self._heard + worker.heartbeat_seconds, self._advanced + worker.stall_seconds)
 
     def _send(self, message: messages.Message) -> None:
-        assert self._socket is not None
+        if self._socket is None:
+            return  # it died right behind what it said last; that it ended its job is the next report
         try:
             self._socket.sendall(messages.encode(message))
         except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from commands import wait_until
 from framedaemon.executor import LocalExecutor
-from framedaemon.messages import Ended, Order, Ready
+from framedaemon.instance import Instance
+from framedaemon.messages import Ended, Order, Planned, Ready
 from framedaemon.recipe import Recipe
 from framedaemon.settings import read_settings
-from living import CONFIG, make_instance
+from living import CONFIG, drop, make_instance
 
 ORDER = Order(
     job="j", name="a.png", source="/nowhere/a.png", folder="/nowhere", recipe=Recipe(), attempt=1, number=1, shrinks=0
@@ -71,6 +74,26 @@ def test_a_killed_worker_ends_its_job_as_crashed_and_says_by_what(executor: Loca
     assert (ended.kind, ended.job, ended.cause, ended.came_up) == ("crashed", "j", "SIGKILL", True)
     assert "SIGKILL" in ended.reason
     assert "memory" not in ended.reason, "nobody knows that"
+
+
+def test_a_worker_that_died_right_behind_its_plan_takes_no_daemon_with_it(tmp_path: Path) -> None:
+    """Both are heard at once: the plan is to be run, and the worker is buried already."""
+    executor = executor_in(tmp_path)
+    source = drop(Instance(tmp_path), "a.png")
+    executor.start(time.monotonic())
+    ready = poll_until(executor, Ready)
+    assert isinstance(ready, Ready)
+    executor.order(ORDER.model_copy(update={"source": str(source), "folder": str(tmp_path)}), time.monotonic())
+    wait_until(lambda: _has_said(executor, b'"planned"'), "the plan")
+
+    os.kill(ready.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, ready.pid, os.WEXITED | os.WNOWAIT)
+    *_, planned, ended = executor.poll(time.monotonic())
+    executor.go("j", time.monotonic())
+
+    assert isinstance(planned, Planned)
+    assert isinstance(ended, Ended)
+    assert executor.available(time.monotonic())
 
 
 def test_a_stopped_worker_gives_no_sign_of_life_and_is_replaced(tmp_path: Path) -> None:
@@ -191,6 +214,14 @@ def test_a_process_that_left_the_worker_s_session_ends_with_the_worker(tmp_path:
     executor.end()
 
     assert _gone_soon(child)
+
+
+def _has_said(executor: LocalExecutor, word: bytes) -> bool:
+    """Whether ``word`` is among what the worker said and nobody has polled."""
+    assert executor._socket is not None
+    with suppress(BlockingIOError):
+        return word in executor._socket.recv(1 << 16, socket.MSG_PEEK)
+    return False
 
 
 def _gone_soon(pid: int) -> bool:
