@@ -19,12 +19,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from torture import kills
+from torture import calls, kills
 from torture.report import Row, table
 from torture.workbench import Workbench
 
+# Violations of one fault that are printed: the first say most.
+_SHOWN = 10
+
 FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = {
-    name: fault for module in (kills,) for name, fault in module.FAULTS.items()
+    name: fault for module in (kills, calls) for name, fault in module.FAULTS.items()
 }
 
 
@@ -65,8 +68,8 @@ def torture(faults: Iterable[str], folder: Path, trials: int, seconds: float, se
         row.seconds = time.monotonic() - started
         rows.append(row)
         print(f"{name}: {row.trials} trials, {len(row.violations)} violations, {row.seconds:.0f} s", flush=True)
-        for violation in row.violations:
-            print(f"  {violation}", flush=True)
+        for violation in row.violations[:_SHOWN]:
+            print(f"  {' '.join(str(violation).split())}"[:400], flush=True)
         if not row.violations:
             shutil.rmtree(bench.folder, ignore_errors=True)
     return rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -42,15 +42,19 @@ class Stream:
     drops: list[Dropped] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def drop(self) -> None:
-        """One more picture: some have a sidecar, some are none."""
-        number, chance = next(self._numbers), self.rng.random()
-        name = f"picture{number}.png"
+    def drop(self, with_sidecar: bool = False) -> None:
+        """One more picture."""
+        number = next(self._numbers)
+        sidecar = SIDECAR if with_sidecar else None
+        self.drops.append(self.bench.drop(self.instance, f"picture{number}.png", number, sidecar))
+
+    def drop_any(self) -> None:
+        """One more picture, with or without a sidecar, or a file that is none."""
+        chance = self.rng.random()
         if chance < 0.1:
-            self.drops.append(self.bench.refuse(self.instance, name))
+            self.drops.append(self.bench.refuse(self.instance, f"picture{next(self._numbers)}.png"))
         else:
-            sidecar = SIDECAR if chance < 0.3 else None
-            self.drops.append(self.bench.drop(self.instance, name, number, sidecar))
+            self.drop(with_sidecar=chance < 0.3)
 
     def finished(self) -> int:
         """How many of `drops` were put away."""
@@ -62,7 +66,7 @@ class Stream:
         end = time.monotonic() + seconds
         while True:
             for _ in range(_AHEAD - len(self.drops) + self.finished()):
-                self.drop()
+                self.drop_any()
             left = end - time.monotonic()
             if left <= 0:
                 return
@@ -83,6 +87,23 @@ class Stream:
         else:
             self.feed_until_finished()
             self.feed(self.rng.uniform(0.0, 0.4))
+
+    def at_rest(self) -> bool:
+        """Whether every picture was put away, and its folder removed."""
+        return self.finished() == len(self.drops) and not any(self.instance.jobs.iterdir())
+
+    def rest(self) -> None:
+        """Wait until the daemon has nothing left to do. Raises Stuck."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while not self.at_rest():
+            time.sleep(0.01)
+            if time.monotonic() > end:
+                raise Stuck(f"{len(self.drops) - self.finished()} pictures were not finished")
+
+    def rested(self) -> None:
+        """Check that all has ended well, while the daemon is held, and clear it away."""
+        self.row.add(in_the_end(self.instance, self.drops), trials=0)
+        self._clear()
 
     def struck(self, place: str | None = None) -> None:
         """Count a trial at ``place``, check the invariants while nothing runs, and clear away what ended well."""
@@ -112,9 +133,9 @@ class Stream:
 
 
 @contextmanager
-def lives(stream: Stream) -> Iterator[Daemon]:
+def lives(stream: Stream, environment: Mapping[str, str] | None = None) -> Iterator[Daemon]:
     """A daemon that is killed at the end; one that is stuck, or leaves processes behind, is a violation."""
-    daemon = Daemon(stream.instance)
+    daemon = Daemon(stream.instance, environment=environment)
     try:
         yield daemon
     except Stuck as stuck:

@@ -185,7 +185,7 @@ class Daemon:
         with suppress(ProcessLookupError):
             self.process.kill()
         self.process.wait()
-        wait_until(lambda: not [pid for pid in pids if _alive(pid)], "the end of what the daemon started")
+        wait_until(lambda: not [pid for pid in pids if is_alive(pid)], "the end of what the daemon started")
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> bool:
@@ -230,7 +230,7 @@ def _command(pid: int) -> bytes:
     return b""
 
 
-def _alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether a process runs; one that only waits to be reaped does not."""
     return any(state != "Z" for state in _states(pid))
 
