@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -141,6 +142,9 @@ def lives(stream: Stream, environment: Mapping[str, str] | None = None) -> Itera
     except Stuck as stuck:
         stream.row.add([Violation("lost", str(stuck))], trials=0)
     finally:
+        code = daemon.process.poll()
+        if code not in (None, -signal.SIGKILL):
+            stream.row.add([Violation("lost", f"the daemon ended by itself, with {code}")], trials=0)
         try:
             daemon.kill()
         except AssertionError as error:

@@ -28,7 +28,7 @@ from torture.invariants import Dropped, frames_digest
 
 PROGRAM = (sys.executable, "-m", "framedaemon")
 
-# No job is given up because it was killed often: that a job which kills its worker is given up is another trial.
+# No job is given up because it was killed often, and no machine held to be at fault: those are other trials.
 CONFIG = """
 [inbox]
 settle_seconds = 0.0
@@ -41,6 +41,7 @@ threads = 1
 nice = 0
 max_attempts = 100
 retry_seconds = 0
+breaker_jobs = 1000
 [defaults.generate]
 frames = 6
 fps = 8
