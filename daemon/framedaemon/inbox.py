@@ -37,6 +37,8 @@ _REFUSED_KINDS = {
     stat.S_IFBLK: "a device, not a file",
 }
 _CHANGED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}  # gone or replaced since it was listed
+_MOST_PROBLEMS = 20  # that are told one by one: whoever may write into input/ may make any number of them
+_LONGEST_NAME = 2000  # bytes: output/ and failed/ have longer paths than input/, and 4095 is where Linux ends
 _RETRY_SECONDS = 1.0  # at least, before a file that somebody still writes is looked at again
 
 
@@ -206,7 +208,10 @@ class _Look:
         """All that was found, once every folder was looked into."""
         self.ready.sort(key=lambda found: (found[1].since, found[0]))
         arrivals = tuple(self._arrival(*found) for found in self.ready)
-        return Scan(arrivals, self.settling, self.next_due, tuple(self.orphans), tuple(sorted(self.problems)))
+        problems = sorted(self.problems)
+        if len(problems) > _MOST_PROBLEMS:
+            problems[_MOST_PROBLEMS:] = [f"input/: {len(problems) - _MOST_PROBLEMS} more of the like"]
+        return Scan(arrivals, self.settling, self.next_due, tuple(self.orphans), tuple(problems))
 
     def sort_out(self, prefix: str, files: dict[str, os.stat_result], exclude: Collection[str]) -> None:
         """Add what one folder holds."""
@@ -257,6 +262,8 @@ class _Look:
         kind = stat.S_IFMT(status.st_mode)
         if kind != stat.S_IFREG:
             return True, f"is {_REFUSED_KINDS.get(kind, 'not a file')}"
+        if len(os.fsencode(key)) > _LONGEST_NAME:
+            return True, f"lies too deep: folders and name are longer than {_LONGEST_NAME} bytes"
         try:
             fd = os.open(f"{self.root}/{key}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:

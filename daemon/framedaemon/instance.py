@@ -103,12 +103,12 @@ def find_instance(option: Path | None, environ: Mapping[str, str]) -> Instance:
 def create(instance: Instance) -> None:
     """Make the folders that are missing, and leave alone what is there.
 
-    Raises SettingsError, naming each of them, for folders that cannot be made or written to.
+    Only the daemon's user may look into tmp/jobs/, where people's pictures are; all else is as the umask says. Raises SettingsError, naming each of them, for folders that cannot be made or written to.
     """
     problems = []
     for folder in (instance.done, instance.failed, instance.logs, instance.jobs, instance.plugins):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(0o700 if folder == instance.jobs else 0o777, parents=True, exist_ok=True)
         except FileExistsError:
             problems.append(f"{folder}: a folder is needed here, and a file stands in its place")
         except OSError as error:

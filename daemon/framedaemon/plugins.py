@@ -220,11 +220,7 @@ def _load(registry: Registry, name: str, origin: str, disabled: Sequence[str], f
 
 
 def _import_file(name: str, path: Path) -> ModuleType:
-    for place in (path, path.parent):
-        if place.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PluginBroken(f"{place} can be written by others: chmod go-w {place}")
-        if place.stat().st_uid not in (0, os.geteuid()):
-            raise PluginBroken(f"{place} belongs to another user: chown it to the daemon's")
+    _check_owned(path)
     spec = importlib.util.spec_from_file_location(f"framedaemon_instance_plugins.{name}", path)
     if spec is None or spec.loader is None:
         raise PluginBroken(f"{path} cannot be imported")
@@ -236,6 +232,17 @@ def _import_file(name: str, path: Path) -> ModuleType:
         del sys.modules[spec.name]
         raise
     return module
+
+
+def _check_owned(path: Path) -> None:
+    """Raises PluginBroken when somebody else could change what is run: the file, a folder on the way, its bytecode."""
+    real = path.resolve()
+    cache = real.parent / "__pycache__"
+    for place in dict.fromkeys((path.parent, real.parent, *([cache] if cache.exists() else []), real)):
+        if place.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PluginBroken(f"{place} can be written by others: chmod go-w {place}")
+        if place.stat().st_uid not in (0, os.geteuid()):
+            raise PluginBroken(f"{place} belongs to another user: chown it to the daemon's")
 
 
 def _origin(entry: EntryPoint) -> str:

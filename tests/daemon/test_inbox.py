@@ -523,3 +523,49 @@ def test_ten_thousand_files_are_all_there(root: Path, inbox: Inbox) -> None:
     scan = _settled(inbox)
 
     assert _names(scan) == names
+
+
+def test_any_number_of_links_to_folders_makes_few_problems(root: Path, inbox: Inbox, tmp_path: Path) -> None:
+    """They are written into the status, and whoever may drop files may make them."""
+    for number in range(500):
+        (root / f"link{number}").symlink_to(tmp_path)
+
+    problems = inbox.scan(0.0).problems
+
+    assert len(problems) == 21
+    assert problems[-1] == "input/: 480 more of the like"
+
+
+def test_a_file_that_lies_so_deep_that_no_video_of_it_could_lie_in_output_is_refused(root: Path, inbox: Inbox) -> None:
+    handle = os.open(root, os.O_RDONLY)
+    for _ in range(9):
+        os.mkdir("x" * 240, dir_fd=handle)
+        inner = os.open("x" * 240, os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = inner
+    with os.fdopen(os.open("cat.png", os.O_CREAT | os.O_WRONLY, dir_fd=handle), "wb") as file:
+        file.write(b"picture")
+    os.close(handle)
+
+    arrival = _only(_settled(inbox))
+
+    assert arrival.refusal == "lies too deep: folders and name are longer than 2000 bytes"
+    shutil.rmtree(root)
+
+
+def test_folders_without_end_are_passed_over(root: Path, inbox: Inbox) -> None:
+    """Deeper than any path can name."""
+    handle = os.open(root, os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("x" * 240, dir_fd=handle)
+        inner = os.open("x" * 240, os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = inner
+    os.close(handle)
+    _drop(root / "cat.png")
+
+    scan = _settled(inbox)
+
+    assert [arrival.name for arrival in scan.arrivals] == ["cat.png"]
+    assert [problem[-18:] for problem in scan.problems] == ["File name too long"]
+    shutil.rmtree(root)

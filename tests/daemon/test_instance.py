@@ -80,3 +80,12 @@ def test_every_path_lies_below_the_root(tmp_path: Path) -> None:
 
     assert "ledger" in names
     assert [name for name in names if tmp_path not in getattr(Instance(tmp_path), name).parents] == []
+
+
+def test_nobody_else_may_look_at_the_pictures_at_work(tmp_path: Path) -> None:
+    instance = Instance(tmp_path)
+
+    create(instance)
+
+    assert instance.jobs.stat().st_mode & 0o777 == 0o700
+    assert instance.tmp.stat().st_mode & 0o055 == 0o055  # `framedaemon status` may be another user's
