@@ -103,7 +103,8 @@ def find_instance(option: Path | None, environ: Mapping[str, str]) -> Instance:
 def create(instance: Instance) -> None:
     """Make the folders that are missing, and leave alone what is there.
 
-    Only the daemon's user may look into tmp/jobs/, where people's pictures are; all else is as the umask says. Raises SettingsError, naming each of them, for folders that cannot be made or written to.
+    Only the daemon's user may look into tmp/jobs/, where people's pictures are; all else is as the umask says.
+    Raises SettingsError, naming each of them, for folders that cannot be made or written to.
     """
     problems = []
     for folder in (instance.done, instance.failed, instance.logs, instance.jobs, instance.plugins):
