@@ -47,8 +47,8 @@ class DefaultMemoryPolicy:
         if attempt >= len(ladder):
             wants = show_bytes(max(estimate.vram, estimate.ram))
             raise OutOfMemory(
-                f"{stage.name} does not fit: it wants about {wants} for {stage.width}x{stage.height} and ran out of "
-                f"memory in each of {attempt} placements, each smaller than the last; use a smaller width and height"
+                f"this ran out of memory {attempt} times, and no placement of {stage.name} is smaller than the last "
+                f"(it wants about {wants} for {stage.width}x{stage.height}): use a smaller width and height"
             )
         return ladder[attempt]
 

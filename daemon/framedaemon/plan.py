@@ -8,13 +8,14 @@ Planning is pure: nothing is loaded, nothing is written, so `framedaemon explain
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TypeVar, cast
 
 from framedaemon.clip import ClipSpec, show_rate
 from framedaemon.cuts import cut
 from framedaemon.disk import Need
-from framedaemon.errors import FramedaemonError, JobRejected, StageFailed
+from framedaemon.errors import FramedaemonError, JobRejected, OutOfMemory, StageFailed
 from framedaemon.plugins import Registry
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
 from framedaemon.settings import show_bytes
@@ -268,8 +269,13 @@ class _Placer:
 
     def step(self, kind: StageKind, stage: AnyStage, options: Options, clip: ClipSpec, estimate: Estimate) -> Step:
         task = StageTask(kind, stage.name, clip.width, clip.height, clip.frames)
-        rung = self.fits.get(task.fit_key(self.machine.device), 0) + self.shrinks
-        return Step(task, options, estimate, self.registry.place(task, estimate, self.machine, rung), rung)
+        known = self.fits.get(task.fit_key(self.machine.device), 0)
+        # What fitted earlier jobs spares this one tries, but costs it none: it may go down as often as any other.
+        for rung in range(known + self.shrinks, self.shrinks, -1):
+            with suppress(OutOfMemory):
+                return Step(task, options, estimate, self.registry.place(task, estimate, self.machine, rung), rung)
+        placement = self.registry.place(task, estimate, self.machine, self.shrinks)
+        return Step(task, options, estimate, placement, self.shrinks)
 
 
 def _interpolate_step(

@@ -95,7 +95,9 @@ def test_a_machine_without_accelerator_clears_no_cache() -> None:
 
 
 def test_out_of_memory_says_what_was_wanted_and_what_to_do() -> None:
-    with pytest.raises(OutOfMemory, match=r"film does not fit: it wants about 5 GiB for 832x1216 .* each of 3 place"):
+    with pytest.raises(
+        OutOfMemory, match=r"memory 3 times, and no placement of film is smaller .* about 5 GiB for 832x1216"
+    ):
         _place(CPU, 3)
 
 

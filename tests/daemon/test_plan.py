@@ -305,8 +305,19 @@ def test_the_rung_is_what_worked_before_and_one_more_for_each_time_memory_ran_ou
 
 
 def test_below_the_last_rung_there_is_no_plan() -> None:
-    with pytest.raises(OutOfMemory, match="squares does not fit"):
+    with pytest.raises(OutOfMemory, match="no placement of squares is smaller"):
         _plan(shrinks=3)
+
+
+def test_what_fitted_earlier_jobs_costs_a_job_none_of_its_tries() -> None:
+    """Else each job that ran out of memory once would bring all of its shape nearer to being refused."""
+    key = _plan().generate.task.fit_key("cpu")
+
+    plan = _plan(fits={key: 2}, shrinks=2)
+
+    assert [step.rung for step in plan.steps] == [2, 2, 2]
+    with pytest.raises(OutOfMemory):
+        _plan(fits={key: 2}, shrinks=3)
 
 
 def test_the_policy_is_asked_for_each_stage_with_what_it_will_do() -> None:
