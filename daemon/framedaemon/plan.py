@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TypeVar, cast
 
 from framedaemon.clip import ClipSpec, show_rate
@@ -269,13 +270,12 @@ class _Placer:
 
     def step(self, kind: StageKind, stage: AnyStage, options: Options, clip: ClipSpec, estimate: Estimate) -> Step:
         task = StageTask(kind, stage.name, clip.width, clip.height, clip.frames)
-        known = self.fits.get(task.fit_key(self.machine.device), 0)
+        place = partial(self.registry.place, task, estimate, self.machine)
         # What fitted earlier jobs spares this one tries, but costs it none: it may go down as often as any other.
-        for rung in range(known + self.shrinks, self.shrinks, -1):
+        for rung in range(self.shrinks + self.fits.get(task.fit_key(self.machine.device), 0), self.shrinks, -1):
             with suppress(OutOfMemory):
-                return Step(task, options, estimate, self.registry.place(task, estimate, self.machine, rung), rung)
-        placement = self.registry.place(task, estimate, self.machine, self.shrinks)
-        return Step(task, options, estimate, placement, self.shrinks)
+                return Step(task, options, estimate, place(rung), rung)
+        return Step(task, options, estimate, place(self.shrinks), self.shrinks)
 
 
 def _interpolate_step(
