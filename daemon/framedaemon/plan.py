@@ -143,9 +143,9 @@ def make_plan(
 ) -> Plan:
     """The plan for one job.
 
-    ``seed`` is taken where the recipe gives none. ``shrinks``: how often the job ran out of memory already; ``fits``:
-    rungs of the memory ladder that worked before, by `StageTask.fit_key`. Raises JobRejected with every problem
-    found, OutOfMemory when no smaller placement is left, StageFailed when a stage cannot say what it would do.
+    ``seed``: where the recipe gives none. ``shrinks``: how often the job ran out of memory already; ``fits``: rungs of
+    the ladder that worked before, by `StageTask.fit_key`: they spare it tries, and cost it none. Raises JobRejected
+    with every problem, OutOfMemory when no smaller placement is left, StageFailed when a stage cannot say its cost.
     """
     chooser = _Chooser(registry, machine)
     generator, drawing = chooser.choose("generate", recipe.generate, source)
@@ -271,7 +271,6 @@ class _Placer:
     def step(self, kind: StageKind, stage: AnyStage, options: Options, clip: ClipSpec, estimate: Estimate) -> Step:
         task = StageTask(kind, stage.name, clip.width, clip.height, clip.frames)
         place = partial(self.registry.place, task, estimate, self.machine)
-        # What fitted earlier jobs spares this one tries, but costs it none: it may go down as often as any other.
         for rung in range(self.shrinks + self.fits.get(task.fit_key(self.machine.device), 0), self.shrinks, -1):
             with suppress(OutOfMemory):
                 return Step(task, options, estimate, place(rung), rung)
