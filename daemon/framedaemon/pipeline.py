@@ -126,9 +126,11 @@ class _Run:
     def _parts(self) -> Segments:
         plan = self.plan
         plugins = [(name, info.origin, _hash_of(info.origin)) for name, info in sorted(self.registry.plugins.items())]
-        # The comment names the source's bytes, the seed and every option. Where and how small stages work is not asked:
-        # a smaller placement goes on with what a larger one left.
-        key = key_of(self.comment, plan.drawn, plan.timeline, plan.shown, plan.video, plan.cuts, versions(), plugins)
+        # The comment names the source's bytes. Where and how small stages work is not asked: a smaller placement goes
+        # on with what a larger one left.
+        stages = [(step.task.name, step.options) for step in plan.steps]
+        clips = plan.drawn, plan.timeline, plan.shown, plan.video, plan.cuts
+        key = key_of(self.comment, stages, clips, versions(), plugins)
         return Segments(self.output.parent / "segments", key, plan.cuts, plan.video.suffix)
 
     def _count(self, resumed_at: int) -> None:
