@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TypeAlias, cast
 
+import av.error
 import av.video.frame
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +40,7 @@ class Painter:
     def paint(self, picture: av.video.frame.VideoFrame) -> Frame:
         """``picture`` as a frame of the clip, read-only.
 
-        Raises JobRejected where the size changes in the middle of a video.
+        Raises JobRejected where the size changes in the middle of a video, or nothing here converts its colours.
         """
         coded, size = self.look(picture), (picture.width, picture.height)
         if size != coded:
@@ -51,7 +52,12 @@ class Painter:
         width, height = self._gives.width, self._gives.height
         if transposed:
             width, height = height, width
-        pixels = self._to_rgb(picture, width, height)
+        try:
+            pixels = self._to_rgb(picture, width, height)
+        except av.error.FFmpegError as error:
+            raise JobRejected(
+                "a picture in the video has colours in a coding that is not known here; convert it to MP4 and drop that"
+            ) from error
         if transposed:
             pixels = pixels.swapaxes(0, 1)
         frame = np.ascontiguousarray(pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1])

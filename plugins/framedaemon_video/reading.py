@@ -28,6 +28,8 @@ from framedaemon_video.painting import Painter
 _Seen: TypeAlias = tuple[Fraction, av.video.frame.VideoFrame]
 """Seconds after the first frame, and the frame."""
 
+_MAX_PIXELS = 40_000_000
+"""Of a frame, as when the file was opened; a stream may try to grow in the middle, and a decoder holds many frames."""
 _LATITUDE = Fraction(3, 4)
 """A frame takes the next slot where it stands at most this share of a slot off it (the core counts likewise)."""
 
@@ -53,6 +55,7 @@ def stream_frames(
         stream = _video_stream(container)
         stream.thread_type = "AUTO"
         stream.codec_context.thread_count = max(1, threads)
+        stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
         for first, beyond, frame in _on_screen(_whole(_decoded(container, stream)), footage):
             painter.look(frame)
             if beyond <= wanted:

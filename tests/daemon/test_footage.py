@@ -192,3 +192,20 @@ def test_too_long_a_video_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(JobRejected, match="is the limit"):
         read(path)
+
+
+def test_a_video_that_grows_beyond_all_memory_in_the_middle_is_not_decoded_from_there(tmp_path: Path) -> None:
+    """Its header tells of small frames; a decoder would take some twenty times the large one."""
+    small = make_video(tmp_path / "small.ts").read_bytes()
+    large = make_video(tmp_path / "large.ts", 1, size=(7200, 5600), options={"preset": "ultrafast"}).read_bytes()
+    (tmp_path / "x.ts").write_bytes(small + large)
+
+    with pytest.raises(JobRejected, match="broken or cut short"):
+        read(tmp_path / "x.ts")
+
+
+def test_a_video_of_more_pixels_than_a_decoder_may_hold_is_refused(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "x.mp4", 1, size=(7200, 5600), options={"preset": "ultrafast"})
+
+    with pytest.raises(JobRejected, match="40.3 million: the limit is 40.0 million"):
+        read(path)

@@ -94,3 +94,12 @@ def test_a_video_that_changes_its_size_is_refused() -> None:
 
     with pytest.raises(JobRejected, match="changes its size from 64x64 to 64x128"):
         painter.paint(coded("yuv420p", 8, BT709, LIMITED, rows=16)[0])
+
+
+def test_a_video_with_a_picture_in_unknown_colours_is_refused() -> None:
+    """By its number in the stream, which a broken file may set to anything."""
+    frame = coded("yuv420p", 8, BT709, LIMITED)[0]
+    frame.colorspace = 65
+
+    with pytest.raises(JobRejected, match="colours in a coding that is not known"):
+        Painter(ClipSpec(64, 64, 1, Fraction(25))).paint(frame)
