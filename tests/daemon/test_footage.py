@@ -207,5 +207,5 @@ def test_a_video_that_grows_beyond_all_memory_in_the_middle_is_not_decoded_from_
 def test_a_video_of_more_pixels_than_a_decoder_may_hold_is_refused(tmp_path: Path) -> None:
     path = make_video(tmp_path / "x.mp4", 1, size=(7200, 5600), options={"preset": "ultrafast"})
 
-    with pytest.raises(JobRejected, match="40.3 million: the limit is 40.0 million"):
+    with pytest.raises(JobRejected, match="the limit is 40"):
         read(path)
