@@ -26,9 +26,8 @@ from torture.workbench import CONFIG, Daemon, Workbench
 STAGES = (Path(__file__).parent / "faulty_stages.py").read_text("utf-8")
 """A drop-in plugin."""
 
-# A breaker would take half of the pictures failing alike for the machine's fault: that is another trial.
 FAULTY = (
-    CONFIG.replace("max_attempts = 100", "max_attempts = 3\nbreaker_jobs = 1000\nbreaker_seconds = 0.1")
+    CONFIG.replace("max_attempts = 100", "max_attempts = 3\nbreaker_seconds = 0.1")
     .replace("[defaults.generate]", '[defaults.generate]\nuse = "faulty"')
     .replace("[defaults.interpolate]", '[defaults.interpolate]\nuse = "faultyflow"')
 )
