@@ -51,7 +51,7 @@ class Admission:
 
     def _need(self, plan: PlanSummary) -> Need:
         """What the plan will write, its video corrected by what earlier videos really took."""
-        return Need(plan.temporary_bytes, round(plan.video_bytes * self._ledger.history.correction(plan.encoder)))
+        return Need(plan.temporary_bytes, round(plan.video_bytes * self._ledger.history.correction(plan.video_kind)))
 
     def _promised(self) -> int:
         """Bytes of finished videos that are still to be copied into output/; none where a rename brings them there."""

@@ -287,8 +287,8 @@ class Dispatch:
         """Keep what the job took, for the next one like it."""
         history = self._ledger.history
         for stage, seconds in report.seconds.items():
-            estimated = plan.video_bytes if stage == plan.encoder else 0
-            history.measure(stage, plan.megapixels, seconds, estimated, report.bytes if estimated else 0, wall)
+            history.measure(stage, plan.megapixels, seconds, 0, 0, wall)
+        history.measure(plan.video_kind, 0.0, 0.0, plan.video_bytes, report.bytes, wall)
         for step in plan.steps:
             if step.rung:
                 history.remember_fit(step.fit_key, step.rung)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from statistics import median
+from statistics import median, median_high
 
 # Measures of a stage that are looked at, and kept.
 _RECENT = 20
 
-# An estimate is corrected by what earlier jobs used, within these bounds: one odd job must not stop the queue.
+# An estimate is corrected by what earlier jobs used, within these bounds: odd jobs must not stop the queue.
 _CORRECTION = (0.25, 4.0)
+
+# It counts itself for as many jobs that it was right about: the first few tell little.
+_BELIEF = 2
 
 
 class History:
@@ -19,9 +22,9 @@ class History:
         self._db = db
 
     def measure(self, stage: str, work: float, seconds: float, estimated: int, used: int, now: float) -> None:
-        """Keep what a stage took for ``work`` (megapixels of frames that came out of it).
+        """Keep what a stage took for ``work`` (megapixels of frames that came out of it), or a kind of video in bytes.
 
-        ``estimated`` and ``used``: bytes on disk; 0 where the stage writes none.
+        ``estimated`` and ``used``: bytes on disk; 0 for a stage.
         """
         self._db.execute("INSERT INTO measures VALUES (?, ?, ?, ?, ?, ?)", (stage, work, seconds, estimated, used, now))
         self._db.execute(
@@ -36,12 +39,15 @@ class History:
         speeds = [row[0] for row in self._db.execute(query, (stage,))]
         return median(speeds) * work if speeds else None
 
-    def correction(self, stage: str) -> float:
-        """What to multiply the stage's estimated bytes by: used / estimated, the largest of its recent jobs."""
+    def correction(self, kind: str) -> float:
+        """What to multiply the estimated bytes of a kind of video by: used / estimated, the median of recent ones.
+
+        Not the largest: the disk guard leaves room for three times the estimate.
+        """
         query = "SELECT 1.0 * bytes / estimated_bytes FROM measures WHERE stage = ? AND estimated_bytes > 0"
-        ratios = [row[0] for row in self._db.execute(query, (stage,))]
+        ratios = [row[0] for row in self._db.execute(query, (kind,))]
         low, high = _CORRECTION
-        return min(high, max(low, max(ratios))) if ratios else 1.0
+        return min(high, max(low, median_high([1.0] * _BELIEF + ratios)))
 
     def fits(self) -> dict[str, int]:
         """The rungs of the memory ladder that worked, by `StageTask.fit_key`."""

@@ -69,6 +69,6 @@ class PlanSummary(BaseModel):
         return ", ".join(step.stage for step in self.steps)
 
     @property
-    def encoder(self) -> str:
-        """The encoder's name."""
-        return self.steps[-1].stage
+    def video_kind(self) -> str:
+        """What decides how good an estimate of the video's bytes is: who encodes it, how, and who draws it."""
+        return f"{self.codec} by {self.steps[-1].stage} of {self.steps[0].stage}"

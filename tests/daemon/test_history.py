@@ -79,21 +79,28 @@ def test_an_estimate_that_was_never_tried_is_believed(history: History) -> None:
     assert history.correction("ffmpeg") == 1.0
 
 
-def test_an_estimate_is_corrected_by_the_largest_recent_video(history: History) -> None:
-    _measure_bytes(history, 0.5, 1.5, 0.7)
+def test_an_estimate_is_corrected_by_the_median_of_recent_videos(history: History) -> None:
+    """It counts itself for two of them."""
+    _measure_bytes(history, 0.5, 3.0, 0.7, 0.4, 0.6)
 
-    assert history.correction("ffmpeg") == pytest.approx(1.5)
+    assert history.correction("ffmpeg") == pytest.approx(0.7)
+
+
+def test_a_first_odd_video_changes_no_estimate(history: History) -> None:
+    _measure_bytes(history, 0.1)
+
+    assert history.correction("ffmpeg") == 1.0
 
 
 @pytest.mark.parametrize(("ratio", "correction"), [(100.0, 4.0), (0.001, 0.25)])
-def test_one_odd_video_does_not_stop_the_queue(history: History, ratio: float, correction: float) -> None:
-    _measure_bytes(history, ratio)
+def test_odd_videos_do_not_stop_the_queue(history: History, ratio: float, correction: float) -> None:
+    _measure_bytes(history, *[ratio] * 5)
 
     assert history.correction("ffmpeg") == correction
 
 
-def test_a_large_video_is_forgotten_after_twenty_small_ones(history: History) -> None:
-    _measure_bytes(history, 3.0, *[0.5] * 20)
+def test_large_videos_are_forgotten_after_twenty_small_ones(history: History) -> None:
+    _measure_bytes(history, *[3.0] * 20, *[0.5] * 20)
 
     assert history.correction("ffmpeg") == pytest.approx(0.5)
 

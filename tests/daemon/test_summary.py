@@ -42,8 +42,8 @@ def test_work_is_measured_in_megapixels_of_the_finished_video() -> None:
     assert _summary().megapixels == pytest.approx(15 * 32 * 24 / 1e6)
 
 
-def test_the_encoder_is_the_last_step() -> None:
-    assert _summary().encoder == "raw"
+def test_kinds_of_video_differ_by_codec_encoder_and_generator() -> None:
+    assert _summary().video_kind == "rawvideo by raw of squares"
 
 
 def test_a_step_says_under_which_key_its_placement_is_remembered() -> None:
