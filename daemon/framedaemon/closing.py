@@ -18,6 +18,7 @@ from framedaemon.errors import StageFailed
 from framedaemon.instance import Instance
 from framedaemon.ledger import AttemptRow, DropRow, JobRow, Ledger
 from framedaemon.naming import free_paths, show
+from framedaemon.shares import Shares
 from framedaemon.workspace import Workspace, move, move_aside, real_folder, write_atomically
 
 RECEIPT_SUFFIX = ".json"
@@ -29,6 +30,7 @@ class Closing:
     def __init__(self, instance: Instance, ledger: Ledger) -> None:
         self._instance = instance
         self._ledger = ledger
+        self._shares = Shares(instance)
 
     def publish(self, job: JobRow, now: float) -> Path:
         """Make the job's finished video and receipt visible and the job done; returns where the video is.
@@ -36,6 +38,7 @@ class Closing:
         Raises OSError (a full disk, a vanished output/): call it again then, as after a crash; StageFailed when the
         video is nowhere, so that it has to be made again.
         """
+        self._shares.require(self._instance.output)
         folder = Workspace(self._instance.jobs / job.drop_id).job(job.number)
         made = next((path for path in folder.glob("video*")), None)
         target = self._instance.output / job.output if job.output is not None else None
@@ -54,6 +57,7 @@ class Closing:
 
         Raises OSError; call it again then, as after a crash.
         """
+        self._shares.require(self._instance.input)
         jobs = self._ledger.jobs_of(drop.id)
         failed = [job for job in jobs if job.state != "done"]
         workspace = Workspace(self._instance.jobs / drop.id)

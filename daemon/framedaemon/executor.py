@@ -257,12 +257,16 @@ class LocalExecutor:
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def _open_output(self) -> int:
+        """Where the worker prints to; where the log folder is full, gone or locked, what it prints is lost."""
         path = self._output_path()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size > _MAX_OUTPUT_BYTES:
-            path.replace(path.with_suffix(".out.1"))
-        self._output_start = path.stat().st_size if path.exists() else 0
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            if path.exists() and path.stat().st_size > _MAX_OUTPUT_BYTES:
+                path.replace(path.with_suffix(".out.1"))
+            self._output_start = path.stat().st_size if path.exists() else 0
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError:
+            self._output_start = sys.maxsize
+            return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
     def _output_path(self) -> Path:
         return self._instance.logs / WORKER_OUTPUT

@@ -79,9 +79,12 @@ def job_log(path: Path, job: str, name: str) -> Iterator[Log]:
 
 
 def _file(path: Path, max_bytes: int = 0, keep: int = 0) -> logging.Handler:
-    """JSON lines in ``path``. It is opened with the first line, and again while it cannot be: no error leaves it."""
+    """JSON lines in ``path``. It is opened with the first line, and again while it cannot be: no error leaves it.
+
+    Its folder is made, but none above it: an output/ that is gone must not be made by a log.
+    """
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
     handler = logging.handlers.RotatingFileHandler(
         path, maxBytes=max_bytes, backupCount=keep, encoding="utf-8", delay=True
     )

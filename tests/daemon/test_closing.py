@@ -217,3 +217,18 @@ def test_a_picture_is_put_away_once_the_link_is_gone(desk: Desk, tmp_path: Path)
     desk.closing.close_drop(desk.ledger.drop("d1"))
 
     assert files_below(desk.instance.failed) == {"pets/cat.png", "pets/cat.toml", "pets/cat.error.txt"}
+
+
+def test_nothing_is_put_into_an_output_or_input_that_is_gone_nor_are_they_made_anew(desk: Desk) -> None:
+    desk.instance.output.rename(desk.instance.root / "videos")
+    with pytest.raises(FileNotFoundError):
+        desk.closing.publish(desk.job, 3.0)
+    (desk.instance.root / "videos").rename(desk.instance.output)
+    desk.closing.publish(desk.job, 4.0)
+    desk.instance.input.rename(desk.instance.root / "pictures")
+    with pytest.raises(FileNotFoundError):
+        desk.closing.close_drop(desk.ledger.drop("d1"))
+
+    assert not desk.instance.input.exists()
+    assert files_below(desk.instance.output) == {"pets/cat.mp4", "pets/cat.json"}
+    assert (desk.workspace.source / "cat.png").exists()

@@ -96,6 +96,17 @@ def test_a_worker_that_died_right_behind_its_plan_takes_no_daemon_with_it(tmp_pa
     assert executor.available(time.monotonic())
 
 
+def test_a_worker_comes_up_where_there_is_no_output_folder_and_does_not_make_one(tmp_path: Path) -> None:
+    executor = executor_in(tmp_path)
+    (tmp_path / "output").rename(tmp_path / "gone")
+
+    executor.start(time.monotonic())
+    poll_until(executor, Ready)
+    executor.end()
+
+    assert not (tmp_path / "output").exists()
+
+
 def test_a_stopped_worker_gives_no_sign_of_life_and_is_replaced(tmp_path: Path) -> None:
     executor = executor_in(tmp_path, "heartbeat_seconds = 2.0")
     executor.start(time.monotonic())

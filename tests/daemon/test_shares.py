@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from framedaemon.instance import Instance
+from framedaemon.shares import Shares
+from living import make_instance
+
+Mount = Callable[[Path], None]
+
+
+@pytest.fixture
+def mount() -> Iterator[Mount]:
+    done = []
+
+    def mount(folder: Path) -> None:
+        command = ["mount", "-t", "tmpfs", "framedaemon-test", str(folder)]
+        if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            pytest.skip("mounting needs root")
+        done.append(folder)
+
+    yield mount
+    for folder in done:
+        with suppress(subprocess.CalledProcessError):  # the test did it
+            unmount(folder)
+
+
+def unmount(folder: Path) -> None:
+    subprocess.run(["umount", folder], check=True, capture_output=True)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Instance:
+    return make_instance(tmp_path)
+
+
+def test_an_ordinary_folder_may_be_empty(instance: Instance) -> None:
+    Shares(instance).require(instance.output)
+
+
+def test_a_folder_that_is_gone_is_refused(instance: Instance) -> None:
+    shares = Shares(instance)
+    instance.output.rename(instance.root / "gone")
+
+    with pytest.raises(FileNotFoundError, match="is a mount missing"):
+        shares.require(instance.output)
+
+
+def test_a_share_that_is_unmounted_is_refused_until_it_is_back(instance: Instance, mount: Mount) -> None:
+    mount(instance.input)
+    shares = Shares(instance)
+    shares.require(instance.input)
+    unmount(instance.input)
+
+    with pytest.raises(OSError, match="nothing is mounted there any more"):
+        shares.require(instance.input)
+    shares.require(instance.output)
+    mount(instance.input)
+    shares.require(instance.input)
+
+
+def test_a_share_that_was_mounted_later_is_remembered_from_then_on(instance: Instance, mount: Mount) -> None:
+    shares = Shares(instance)
+    mount(instance.output)
+    shares.require(instance.output)
+    unmount(instance.output)
+
+    with pytest.raises(OSError, match="nothing is mounted there any more"):
+        shares.require(instance.output)
+
+
+def test_a_share_that_is_missing_at_the_next_start_is_refused_until_one_says_that_it_is_none(
+    instance: Instance, mount: Mount
+) -> None:
+    mount(instance.output)
+    Shares(instance)
+    unmount(instance.output)
+
+    with pytest.raises(OSError, match="tmp/mounts"):
+        Shares(instance).require(instance.output)
+    (instance.tmp / "mounts").unlink()
+    Shares(instance).require(instance.output)
