@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from framedaemon.instance import Instance
 from framedaemon.ledger import DropRow
 from framedaemon.naming import free_paths
-from framedaemon.workspace import move
+from framedaemon.workspace import move, real_folder
 
 
 def put_back(instance: Instance, drop: DropRow) -> Path | None:
     """Move the drop's file, and its sidecar first, back to where it was dropped; returns where it is.
 
-    Its .error.txt is removed. None: it is not in input/failed/ any more, and nothing is touched.
+    Its .error.txt is removed. None: it is not in input/failed/ any more, or a link stands in its folder's place, and
+    nothing is touched.
     """
-    rests = instance.input / drop.rests if drop.rests is not None else None
-    if rests is None or not os.path.lexists(rests) or not rests.is_relative_to(instance.failed):
+    name, rests = PurePosixPath(drop.name), PurePosixPath(drop.rests or "")
+    if rests.parts[:1] != (instance.failed.name,):
         return None
-    name = PurePosixPath(drop.name)
-    folder = instance.input / name.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    side = drop.sidecar.removeprefix(name.stem) if drop.sidecar is not None else ".toml"
+    with (
+        suppress(FileNotFoundError, NotADirectoryError),
+        real_folder(instance.input, rests.parent, moved=True) as there,
+    ):
+        if os.path.lexists(there / rests.name):
+            with real_folder(instance.input, name.parent, make=True) as folder:
+                return instance.input / name.parent / _move_back(there / rests.name, folder, name, drop.sidecar)
+    return None
+
+
+def _move_back(rests: Path, folder: Path, name: PurePosixPath, sidecar_name: str | None) -> str:
+    """Move a file that failed and what lies beside it; returns the name that it got in ``folder``."""
+    side = sidecar_name.removeprefix(name.stem) if sidecar_name is not None else ".toml"
     target, side_target = free_paths(folder, name.stem, (name.suffix, side))
     sidecar = rests.with_name(f"{rests.stem}{side}")
-    if drop.sidecar is not None and sidecar.is_file():
+    if sidecar_name is not None and sidecar.is_file():
         move(sidecar, side_target)
     move(rests, target)
     rests.with_name(f"{rests.stem}.error.txt").unlink(missing_ok=True)
-    return target
+    return target.name
