@@ -130,7 +130,9 @@ def report(name: str, result: Result) -> list[Result]:
 
 def measure(instance: Instance, dropped: Path) -> Result:
     """Make one dropped file, alone, and see what it takes."""
-    corrections = history_of(instance)
+    before = instance.tmp / "before.sqlite3"
+    if instance.ledger.exists():
+        shutil.copy(instance.ledger, before)
     peaks, over = [0], threading.Event()
     watch = threading.Thread(target=watch_peak, args=(instance, peaks, over))
     watch.start()
@@ -145,17 +147,15 @@ def measure(instance: Instance, dropped: Path) -> Result:
     ledger.close()
     plan = PlanSummary.model_validate_json(job.plan or "")
     video = size_of(instance.output / (job.output or ""))
-    said = round(plan.video_bytes * corrections.get(plan.encoder, 1.0))
+    said = round(plan.video_bytes * correction_of(plan, before))
     return Result(plan.video_bytes / video, said / video, peaks[0] / Need(plan.temporary_bytes, said).admission, video)
 
 
-def history_of(instance: Instance) -> dict[str, float]:
-    """What the estimates of the next job are multiplied by, by encoder."""
-    if not instance.ledger.exists():
-        return {}
-    ledger = Ledger(instance.ledger, read_only=True)
+def correction_of(plan: PlanSummary, before: Path) -> float:
+    """What the plan's estimate was multiplied by: what the ledger knew before the job."""
+    ledger = Ledger(before)
     try:
-        return {"ffmpeg": ledger.history.correction("ffmpeg")}
+        return ledger.history.correction(plan.video_kind)
     finally:
         ledger.close()
 

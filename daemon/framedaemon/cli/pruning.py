@@ -41,7 +41,7 @@ def prune(
     here, settings = open_instance(instance)
     alone = daemon_pid(here) is None and here.ledger.exists()
     with lock(here) if alone and not dry_run else nullcontext():
-        stale, problems = _find(here, settings, leftovers=alone), []
+        stale, problems = _find(here, settings, leftovers=alone), list[str]()
         if not dry_run:
             stale, problems = remove(stale)
     if json:
@@ -79,7 +79,7 @@ def _print(stale: list[Stale], dry_run: bool) -> None:
 
     for one in stale:
         beside = "".join(f", {show(file.name.name)}" for file in one.files[:-1])
-        print(f"{_WORDS[one.kind]:<10}{show(one.files[-1].name)}{beside}: {show_bytes(one.bytes)}; {one.why}")
+        print(f"{_WORDS[one.kind]:<10}{show(str(one.files[-1].name))}{beside}: {show_bytes(one.bytes)}; {one.why}")
     counts = Counter(_WORDS[one.kind] for one in stale)
     said = ", ".join(f"{count} {word}" for word, count in counts.items()) or "nothing"
     total = show_bytes(sum(one.bytes for one in stale))
