@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from torture import calls, kills
+from torture import calls, kills, soak
 from torture.report import Row, table
 from torture.workbench import Workbench
 
@@ -27,7 +27,7 @@ from torture.workbench import Workbench
 _SHOWN = 10
 
 FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = {
-    name: fault for module in (kills, calls) for name, fault in module.FAULTS.items()
+    name: fault for module in (kills, calls, soak) for name, fault in module.FAULTS.items()
 }
 
 

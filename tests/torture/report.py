@@ -22,6 +22,8 @@ class Row:
     seconds: float = 0.0
     states: Counter[str] = field(default_factory=Counter)
     """How many times the fault struck while a job or a drop was in this state, or at this system call."""
+    said: list[str] = field(default_factory=list)
+    """What else was measured."""
 
     def add(self, violations: Iterable[Violation], trials: int = 1) -> None:
         """Count ``trials`` more, and what they broke."""
@@ -46,4 +48,5 @@ def table(rows: Iterable[Row]) -> str:
     for row in rows:
         if row.states:
             lines.append(f"{row.fault}: " + ", ".join(f"{state} {count}" for state, count in row.states.most_common()))
+        lines += [f"{row.fault}: {line}" for line in row.said]
     return "\n".join(lines)

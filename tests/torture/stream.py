@@ -9,7 +9,7 @@ import itertools
 import random
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -40,6 +40,10 @@ class Stream:
     instance: Instance
     rng: random.Random
     row: Row
+    mix: Callable[[int, random.Random], Dropped | None] | None = None
+    """Drops file number so and so, if another is wanted; without it, pictures with and without sidecars."""
+    cleared: int = 0
+    """How many ended well."""
     drops: list[Dropped] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -52,7 +56,10 @@ class Stream:
     def drop_any(self) -> None:
         """One more picture, with or without a sidecar, or a file that is none."""
         chance = self.rng.random()
-        if chance < 0.1:
+        if self.mix is not None:
+            drop = self.mix(next(self._numbers), self.rng)
+            self.drops += [drop] if drop is not None else []
+        elif chance < 0.1:
             self.drops.append(self.bench.refuse(self.instance, f"picture{next(self._numbers)}.png"))
         else:
             self.drop(with_sidecar=chance < 0.3)
@@ -126,6 +133,7 @@ class Stream:
         self.row.add(unexplained(self.instance, over), trials=0)
         if self.row.violations:
             return  # to be looked at
+        self.cleared += len(over)
         for drop in over:
             for folder in (self.instance.done, self.instance.failed, self.instance.output):
                 for path in folder.glob(f"{drop.stem}.*"):

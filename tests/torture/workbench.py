@@ -42,6 +42,7 @@ nice = 0
 max_attempts = 100
 retry_seconds = 0
 breaker_jobs = 1000
+breaker_seconds = 0.1
 [defaults.generate]
 frames = 6
 fps = 8
@@ -85,9 +86,9 @@ class Workbench:
         beside = hashlib.sha256(sidecar.encode()).hexdigest() if sidecar is not None else None
         return Dropped(name, hashlib.sha256(data).hexdigest(), self.expected(kind), beside)
 
-    def refuse(self, instance: Instance, name: str) -> Dropped:
-        """Put a file into input/ that no job can be made of."""
-        data = f"not a picture: {name}".encode()
+    def refuse(self, instance: Instance, name: str, data: bytes | None = None) -> Dropped:
+        """Put a file into input/ that no job can be made of: ``data``, which no other has, or plain words."""
+        data = data or f"not a picture: {name}".encode()
         put(instance.input / name, data)
         return Dropped(name, hashlib.sha256(data).hexdigest(), None)
 
