@@ -45,7 +45,7 @@ class History:
         Not the largest: the disk guard leaves room for three times the estimate.
         """
         query = "SELECT 1.0 * bytes / estimated_bytes FROM measures WHERE stage = ? AND estimated_bytes > 0"
-        ratios = [row[0] for row in self._db.execute(query, (kind,))]
+        ratios: list[float] = [row[0] for row in self._db.execute(query, (kind,))]
         low, high = _CORRECTION
         return min(high, max(low, median_high([1.0] * _BELIEF + ratios)))
 
