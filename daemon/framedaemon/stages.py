@@ -248,7 +248,8 @@ class Interpolator(Protocol[I]):
 
     One whose answer to a gap depends on nothing before it but the ``n`` neighbouring gaps says so by
     ``looks_back: ClassVar[int] = n``: a clip that goes on in its middle is then filled from there. Others fill it
-    from its beginning, and what is not wanted is let go.
+    from its beginning, and what is not wanted is let go. One that takes more than 16 gaps before it answers the first
+    finds its stream ended, and cannot say so.
     """
 
     name: ClassVar[str]

@@ -30,9 +30,10 @@ _DUPLICATE_LEVELS = 0.05
 # 0.03 only. Duplicates stay below, but for a few at low quality; asking the interpolator about those does no harm.
 _DUPLICATE_PEAK = 32
 
-# Frames that may wait behind an unanswered gap, or run on with no gap at all (a still scene), before the
-# interpolator's stream is ended and begun anew: this bounds memory whatever the clip does.
+# Frames that may wait behind an unanswered gap, or run on with no gap at all (a still scene), and gaps that may wait
+# for an answer, before the interpolator's stream is ended and begun anew: this bounds memory whatever the clip does.
 _WAITING_FRAMES = 16
+_UNANSWERED_GAPS = 16
 
 
 # What becomes of an output frame. A gap that is held is told by the first of its frames.
@@ -178,6 +179,9 @@ class _Loom:
                     self.waiting.append(gap)
                     self.unanswered += 1
                     yield gap
+                    if self.unanswered > _UNANSWERED_GAPS:
+                        return
+                    continue  # between neighbours a stream does not end: what the second is given is told by them alone
             if len(self.waiting) - self.unanswered > _WAITING_FRAMES:
                 return
         self.finished = True

@@ -191,6 +191,28 @@ def test_a_frame_costs_two_hundred_bytes() -> None:
     assert kept / 100 == 194
 
 
+@pytest.mark.parametrize("still", [True, False])
+def test_fingerprints_go_on_behind_those_that_were_kept(still: bool) -> None:
+    """Whether the first frame behind them moved is told by the last of them."""
+    frames = pan(9)
+    frames[5] = frames[4] if still else frames[5]
+    whole, resumed = stream(frames), Fingerprints(128, 96)
+
+    resumed.extend(stream(frames[:3]).since(0))
+    resumed.extend(stream(frames[:5]).since(3))
+    for frame in frames[5:]:
+        resumed.add(frame)
+
+    assert resumed.since(0) == whole.since(0)
+    assert resumed.moved(5) is not still
+
+
+@pytest.mark.parametrize("taken", [b"", b"x" * 7, b"x" * 9, b"x" * (8 + 193)])
+def test_what_is_no_fingerprints_is_refused(taken: bytes) -> None:
+    with pytest.raises(ValueError, match="are no fingerprints"):
+        Fingerprints(128, 96).extend(taken)
+
+
 def _filled(fingerprints: Fingerprints, frame: Frame, count: int) -> Sequence[bytearray]:
     for _ in range(count):
         fingerprints.add(frame)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from fakes import GIB, Blend, Raw, Squares, footage, machine, picture, plugin, registry_of
+from fakes import GIB, Blend, Raw, Squares, footage, machine, offering, picture, plugin, registry_of
 from framedaemon.errors import JobRejected, OutOfMemory, StageFailed
 from framedaemon.plan import MAX_FRAMES, Plan, check_recipe, make_plan
-from framedaemon.plugins import Registry
+from framedaemon.plugins import Registry, load_plugins
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
 from framedaemon.sources import Source
 from framedaemon.stages import GeneratorOptions, Machine, Placement
@@ -116,6 +116,18 @@ def test_what_is_needed_adds_up() -> None:
     assert (plan.need.temporary, plan.need.video) == (1000, 15 * frame)
     assert plan.ram == (4 + 32 + 1) * frame
     assert plan.seconds == pytest.approx(max(8 / 100, 15 / 50, 15 / 200))
+
+
+def test_a_video_of_parts_needs_room_for_them_beside_it() -> None:
+    registry = load_plugins(None)
+    registry.add("fakes", "tests", offering(Squares(), Blend()))
+    stages = ("squares", "blend", "ffmpeg")
+
+    long, short = (_plan(_recipe({"frames": count}, use=stages), registry) for count in (300, 150))
+
+    assert (len(long.cuts), len(short.cuts)) == (4, 2)
+    assert long.need.temporary == 1000 + long.encode.estimate.disk
+    assert short.need.temporary == 1000
 
 
 def test_notes_come_from_the_source_the_choice_and_the_encoder() -> None:

@@ -84,13 +84,6 @@ def test_a_seed_comes_from_the_sources_own_bytes_and_differs_between_its_jobs() 
     assert seeds == [(0xFFFFFFFF + 1) % 2**31, (0xFFFFFFFF + 2) % 2**31]
 
 
-def test_a_files_hash_is_its_sha256(tmp_path: Path) -> None:
-    data = bytes(range(256)) * 5000  # more than one block
-    (tmp_path / "file").write_bytes(data)
-
-    assert receipt.hash_file(tmp_path / "file") == hashlib.sha256(data).hexdigest()
-
-
 def test_a_receipt_tells_of_source_video_frames_and_gate(finished: tuple[Plan, Made, dict[str, object]]) -> None:
     plan, made, facts = finished
 
@@ -103,6 +96,7 @@ def test_a_receipt_tells_of_source_video_frames_and_gate(finished: tuple[Plan, M
     assert facts["frames"] == {"drawn": 3, "shown": 3, "filled": 0, "held_at_cuts": 0, "held_duplicates": 0}
     assert facts["gate"] == made.gate.to_json()
     assert (facts["job"], facts["attempt"], facts["seed"]) == ("d-1", 2, 11)
+    assert facts["resumed_at_frame"] == 0
     assert facts["plan"] == plan.summary().model_dump(mode="json")
 
 

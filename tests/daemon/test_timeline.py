@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framedaemon.timeline import Instant, Timeline
+from framedaemon.timeline import START, Beginning, Instant, Timeline
 
 NTSC = Fraction(30000, 1001)
 
@@ -149,3 +149,23 @@ def test_the_video_ends_at_its_last_source_frame_or_less_than_a_step_before(time
 
     assert last < end if timeline.loop else last <= end
     assert last + timeline.step >= end if timeline.loop else last + timeline.step > end
+
+
+@given(timelines(), st.data())
+def test_times_from_a_beginning_on_are_the_rest_of_all_times(timeline: Timeline, data: st.DataObject) -> None:
+    wanted = data.draw(st.integers(0, timeline.frames - 1))
+    begin = timeline.beginning(wanted, data.draw(st.integers(0, 3)))
+
+    rest = list(timeline.times(begin))
+
+    assert rest == list(timeline.times())[begin.source :]
+    assert begin.woven <= begin.shown == wanted
+    assert begin.woven + sum(len(times) for _, times in rest) == timeline.frames
+
+
+def test_a_beginning_lies_at_the_start_of_a_gap_and_as_many_gaps_before_it_as_are_looked_at() -> None:
+    timeline = Timeline(10, Fraction(16), Fraction(64))
+
+    begins = [timeline.beginning(22), timeline.beginning(22, 1), timeline.beginning(22, 9), timeline.beginning(0, 1)]
+
+    assert begins == [Beginning(5, 20, 22), Beginning(4, 16, 22), Beginning(0, 0, 22), START]

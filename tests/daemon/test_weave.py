@@ -16,7 +16,7 @@ from framedaemon.clip import Clip, ClipSpec, Frame
 from framedaemon.errors import StageFailed
 from framedaemon.stages import CUT, Fill, Filled, Gap
 from framedaemon.timeline import Timeline
-from framedaemon.weave import Tally, is_duplicate, no_fill, weave, woven_spec
+from framedaemon.weave import Tally, is_duplicate, no_fill, sources_from, weave, woven_spec
 
 HALF = Fraction(1, 2)
 
@@ -401,3 +401,52 @@ def test_whatever_is_woven_keeps_its_promise(levels: list[int], factor: Fraction
     assert len(woven) == timeline.frames
     assert all(np.shares_memory(woven[j], frames[i]) for j, i in shown.items())
     assert tally.filled <= timeline.frames - len(shown)
+
+
+def _leaning(gaps: Iterable[Gap], ahead: int) -> Iterator[Filled]:
+    """Brighter the more the gap before differed, where that is a neighbour; some gaps are taken at once."""
+    gaps, last = iter(gaps), None
+    while batch := list(islice(gaps, ahead)):
+        for gap in batch:
+            motion = int(last.x1.mean() - last.x0.mean()) if last is not None and last.x1 is gap.x0 else 0
+            last = gap
+            yield [np.full_like(gap.x0, (int(gap.x0.mean()) + motion + round(8 * t)) % 256) for t in gap.times]
+
+
+@given(
+    st.lists(st.sampled_from([0, 0, 60, 61, 200]), min_size=2, max_size=60),
+    st.fractions(Fraction(1, 4), 20, max_denominator=7),
+    st.booleans(),
+    st.integers(1, 16),
+    st.data(),
+)
+def test_beginning_in_the_middle_gives_what_a_whole_run_gives_from_there(
+    levels: list[int], factor: Fraction, loop: bool, ahead: int, data: st.DataObject
+) -> None:
+    """To the frame and to the tally: still runs and motion in any order, any rates, any look-ahead."""
+    frames, timeline = _plain(*levels), Timeline(len(levels), Fraction(16), 16 * factor, loop)
+    whole, parts = Tally(), Tally()
+    shown = _level(list(_weave(frames, lambda gaps: _leaning(gaps, ahead), 16 * factor, loop, whole)))
+    start = data.draw(st.integers(0, timeline.frames - 1))
+    begin = timeline.beginning(start, looks_back=1)
+    parts.marks += whole.marks[:start]
+
+    later = [*frames[begin.source :], *(frames[:1] if loop and begin.source else ())]
+    clip = Clip(_spec(sources_from(begin, timeline)), iter(later))
+    rest = list(weave(clip, timeline, lambda gaps: _leaning(gaps, ahead), "filler", parts, begin))
+
+    assert _level(rest) == shown[start:]
+    assert parts == whole
+
+
+def test_a_still_scene_before_it_makes_no_difference_to_what_is_given_for_a_gap() -> None:
+    """Long runs of held frames end the interpolator's stream: never between two gaps that are neighbours."""
+    frames, timeline = _plain(0, 10, 10, 20, 30, 40, 50, 60), Timeline(8, Fraction(16), Fraction(224))
+    whole = _level(list(_weave(frames, lambda gaps: _leaning(gaps, 3), 224)))
+    begin = timeline.beginning(57, looks_back=1)
+    clip = Clip(_spec(5), iter(frames[3:]))
+
+    rest = list(weave(clip, timeline, lambda gaps: _leaning(gaps, 3), "filler", Tally(), begin))
+
+    assert begin.source == 3
+    assert _level(rest) == whole[57:]
