@@ -404,13 +404,13 @@ def test_whatever_is_woven_keeps_its_promise(levels: list[int], factor: Fraction
 
 
 def _leaning(gaps: Iterable[Gap], ahead: int) -> Iterator[Filled]:
-    """Brighter the more the gap before differed, where that is a neighbour; some gaps are taken at once."""
-    gaps, last = iter(gaps), None
-    while batch := list(islice(gaps, ahead)):
-        for gap in batch:
-            motion = int(last.x1.mean() - last.x0.mean()) if last is not None and last.x1 is gap.x0 else 0
-            last = gap
-            yield [np.full_like(gap.x0, (int(gap.x0.mean()) + motion + round(8 * t)) % 256) for t in gap.times]
+    """Brighter the more the gap before differed, where that is a neighbour; looks at so many gaps before it answers."""
+    gaps, last, seen = iter(gaps), None, list[Gap]()
+    while seen := [*seen, *islice(gaps, ahead - len(seen))]:
+        gap = seen.pop(0)
+        motion = int(last.x1.mean() - last.x0.mean()) if last is not None and last.x1 is gap.x0 else 0
+        last = gap
+        yield [np.full_like(gap.x0, (int(gap.x0.mean()) + motion + round(8 * t)) % 256) for t in gap.times]
 
 
 @given(
@@ -441,12 +441,12 @@ def test_beginning_in_the_middle_gives_what_a_whole_run_gives_from_there(
 
 def test_a_still_scene_before_it_makes_no_difference_to_what_is_given_for_a_gap() -> None:
     """Long runs of held frames end the interpolator's stream: never between two gaps that are neighbours."""
-    frames, timeline = _plain(0, 10, 10, 20, 30, 40, 50, 60), Timeline(8, Fraction(16), Fraction(224))
-    whole = _level(list(_weave(frames, lambda gaps: _leaning(gaps, 3), 224)))
-    begin = timeline.beginning(57, looks_back=1)
+    frames, timeline = _plain(0, 10, 10, 20, 30, 40, 50, 60), Timeline(8, Fraction(16), Fraction(240))
+    whole = _level(list(_weave(frames, lambda gaps: _leaning(gaps, 3), 240)))
+    begin = timeline.beginning(61, looks_back=1)
     clip = Clip(_spec(5), iter(frames[3:]))
 
     rest = list(weave(clip, timeline, lambda gaps: _leaning(gaps, 3), "filler", Tally(), begin))
 
     assert begin.source == 3
-    assert _level(rest) == whole[57:]
+    assert _level(rest) == whole[61:]
