@@ -153,6 +153,7 @@ _STATES = {
 
 def _attempt(attempt: AttemptRow) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(attempt.started))
-    took = f" after {attempt.ended - attempt.started:.0f} s" if attempt.ended is not None else ""
+    seconds = attempt.ended - attempt.started if attempt.ended is not None else -1.0
+    took = f" after {seconds:.0f} s" if seconds >= 0 else ""  # less where the clock was set back meanwhile
     said = attempt.reason.partition("\n")[0]
     return f"{attempt.number}. {when}: {attempt.outcome or 'cut short'}{took}: {said}"

@@ -182,7 +182,7 @@ class Dispatch:
         plan = _plan_of(job)
         frames, seconds, size = (
             plan.frames if plan is not None else 0,
-            wall - (job.started or wall),
+            max(0.0, wall - (job.started or wall)),
             _size_of_published(target),
         )
         name = str(target.relative_to(self._instance.output))

@@ -276,6 +276,13 @@ class Ledger:
             if self._update(id, _TRIED, change, state, _text(reason), not_before, forgiven, shrunk):
                 self._end_attempt(id, outcome, reason, now)
 
+    def shift(self, seconds: float) -> None:
+        """The wall clock was set ahead by ``seconds``, or back: what waits, and the queue's order, go along."""
+        with self.transaction():
+            change = "queued = queued + ?1, not_before = CASE not_before WHEN 0 THEN 0 ELSE not_before + ?1 END"
+            self._db.execute(f"UPDATE jobs SET {change} WHERE ended IS NULL", (seconds,))  # noqa: S608  (written here)
+            self._db.execute("UPDATE breakers SET opened = opened + ?1, until = until + ?1", (seconds,))
+
     def to_the_end(self, id: str, not_before: float) -> None:
         """Have a job that failed join the queue anew when it is due: what was dropped until then goes first."""
         self._update(id, _UNENDED, "queued = max(queued, ?)", not_before)
@@ -291,8 +298,8 @@ class Ledger:
             self._update(id, _UNENDED, "state = ?, reason = ?, ended = ?", state, _text(reason), now)
 
     def attempts(self, id: str) -> list[AttemptRow]:
-        """The tries at a job, in order of time."""
-        query = "SELECT number, started, ended, outcome, reason FROM attempts WHERE job_id = ? ORDER BY started"
+        """The tries at a job, the first one first."""
+        query = "SELECT number, started, ended, outcome, reason FROM attempts WHERE job_id = ? ORDER BY number"
         return [AttemptRow(*row) for row in self._db.execute(query, (id,))]
 
     def _update(self, id: str, when: str, change: str, *values: str | float) -> bool:

@@ -42,6 +42,9 @@ _SCAN_SHARE = 3.0
 # A job that became due is looked at no sooner than this after the pass before: a guard against spinning.
 _SHORTEST_PAUSE = 0.02
 
+# A wall clock that moves by more than this between two passes was set; clocks that are kept right move by less.
+_CLOCK_SET_SECONDS = 1.0
+
 
 class Service:
     """One instance's daemon. ``now`` is monotonic, for patience; wall-clock times go into the ledger."""
@@ -67,6 +70,7 @@ class Service:
         self._log = get_log()
         self._scan_due = self._scan_allowed = 0.0
         self._status_due = self._prune_due = 0.0
+        self._wall_ahead = time.time() - time.monotonic()
         self._scan: Scan | None = None
         self._reports: deque[Report] = deque()
 
@@ -104,6 +108,7 @@ class Service:
     def tick(self, now: float) -> float:
         """Do all that can be done now; returns when, on the clock of ``now``, the next pass is due."""
         wall = time.time()
+        self._follow_clock(wall)
         self._reports += self.executor.poll(now)
         while self._reports:
             self._dispatch.hear(self._reports[0], now, wall)
@@ -159,6 +164,15 @@ class Service:
         if waiting is not None and not self.busy and not self._resting and self.executor.available(now):
             due.append(now + waiting - wall)
         return max(now + _SHORTEST_PAUSE, min(due))
+
+    def _follow_clock(self, wall: float) -> None:
+        """Move along what waits for a time of the wall clock, where that was set."""
+        ahead = wall - time.monotonic()
+        moved = ahead - self._wall_ahead
+        if abs(moved) > _CLOCK_SET_SECONDS:
+            self._ledger.shift(moved)
+            self._log.warning("clock_set", seconds=round(moved))
+        self._wall_ahead = ahead
 
     def _take_in(self, now: float, wall: float) -> None:
         started = time.monotonic()

@@ -41,7 +41,7 @@ class Progress:
 
     def remaining_seconds(self, now: float) -> float | None:
         """How long it will still take: by the frames so far once there are some, else by what was expected."""
-        elapsed = now - self.started
+        elapsed = max(0.0, now - self.started)
         done, total = list(self.stages.values())[-1] if self.stages else (0, 0)
         if total and done >= max(10, total // 50):
             return elapsed * (total - done) / done

@@ -312,6 +312,19 @@ def test_a_job_that_waits_is_passed_over_until_its_time(ledger: Ledger) -> None:
     assert (early and early.id, due and due.id) == ("b-1", "a-1")
 
 
+def test_waits_and_the_queue_s_order_go_along_when_the_clock_is_set(ledger: Ledger) -> None:
+    _add(ledger, "waits", now=100.0)
+    _add(ledger, "queued", now=200.0)
+    ledger.wait("waits-1", "no room", 320.0)
+
+    ledger.shift(-250.0)
+
+    _add(ledger, "newcomer", now=55.0)
+    early, due = ledger.next_job(69.0), ledger.next_job(70.0)
+    assert (early and early.id, due and due.id) == ("queued-1", "waits-1")
+    assert (_job(ledger, "waits-1").not_before, _job(ledger, "queued-1").not_before) == (70.0, 0.0)
+
+
 def test_a_wait_from_before_the_clock_was_set_back_is_over(ledger: Ledger) -> None:
     _add(ledger, now=1e9)
     ledger.wait("d-1", "no room", 1e9 + 3600.0)
