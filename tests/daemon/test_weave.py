@@ -443,10 +443,10 @@ def test_a_still_scene_before_it_makes_no_difference_to_what_is_given_for_a_gap(
     """Long runs of held frames end the interpolator's stream: never between two gaps that are neighbours."""
     frames, timeline = _plain(0, 10, 10, 20, 30, 40, 50, 60), Timeline(8, Fraction(16), Fraction(240))
     whole = _level(list(_weave(frames, lambda gaps: _leaning(gaps, 3), 240)))
-    begin = timeline.beginning(61, looks_back=1)
-    clip = Clip(_spec(5), iter(frames[3:]))
+    begin = timeline.beginning(46, looks_back=1)
+    clip = Clip(_spec(6), iter(frames[2:]))
 
     rest = list(weave(clip, timeline, lambda gaps: _leaning(gaps, 3), "filler", Tally(), begin))
 
-    assert begin.source == 3
-    assert _level(rest) == whole[61:]
+    assert begin.source == 2
+    assert _level(rest) == whole[46:]
