@@ -22,6 +22,7 @@ from torture.stream import Stream, Stuck, lives
 from torture.workbench import Daemon, Workbench, descendants, is_alive, once, wait_until
 
 _KILLED = (-9, 137)
+_LEDGER_WRITE = "pwrite64"
 _PATIENCE_SECONDS = 60.0
 
 # So long after its picture was put away, nothing of a job is still to come.
@@ -36,25 +37,57 @@ exec "{ffmpeg}" "$@"
 """
 
 
-def service_calls(bench: Workbench, trials: int, rng: random.Random, jobs: Path | None = None) -> Row:
-    """Kill the service before each call that a picture with a sidecar costs; ``jobs``: where tmp/jobs/ is to be."""
-    row = Row("each call of the service" + (", 2 disks" if jobs is not None else ""))
+def service_steps(bench: Workbench, trials: int, rng: random.Random) -> Row:
+    """Kill the service before each call but those that write into the ledger: these count once they are flushed."""
+    return _service(bench, trials, rng, Row("service: each step"), lambda moment: moment.call != _LEDGER_WRITE)
+
+
+def service_ledger_writes(bench: Workbench, trials: int, rng: random.Random) -> Row:
+    """Kill the service before each piece that it writes into the ledger."""
+    return _service(bench, trials, rng, Row("service: each ledger write"), lambda moment: moment.call == _LEDGER_WRITE)
+
+
+def service_steps_between_disks(bench: Workbench, trials: int, rng: random.Random) -> Row:
+    """Kill the service before each step where tmp/jobs/ is on another filesystem, and each move is a copy."""
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    row = Row("service: each step, 2 disks")
+    try:
+        return _service(bench, trials, rng, row, lambda moment: moment.call != _LEDGER_WRITE, folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _service(
+    bench: Workbench,
+    trials: int,
+    rng: random.Random,
+    row: Row,
+    chosen: Callable[[Moment], bool],
+    jobs: Path | None = None,
+) -> Row:
+    """Kill the service before each chosen call that a picture with a sidecar costs; ``jobs``: in place of tmp/jobs/."""
     instance = bench.instance("service")
     if jobs is not None:
         instance.jobs.rmdir()
         instance.jobs.symlink_to(jobs)
     stream = Stream(bench, instance, rng, row)
     log = instance.root / "strace.txt"
+    found: list[Moment] = []
     with lives(stream) as daemon:
+        stream.feed_until_finished()
         stream.rest()
         with traced(daemon.process.pid, log, "-e", f"trace={CALLS}"):
             stream.drop(with_sidecar=True)
             stream.rest()
             time.sleep(_REST_SECONDS)
-    for moment in _shuffled(moments(log), bench, trials, rng):
+        found = [moment for moment in moments(log) if chosen(moment)]
+    for moment in _shuffled(found, bench, trials, rng):
         struck = False
         with lives(stream) as daemon:
             stream.rest()
+            if not daemon.workers():
+                stream.drop()  # so that the worker is there
+                stream.rest()
             with daemon.stopped():
                 stream.rested()
             with traced(daemon.process.pid, log, *moment.kill()):
@@ -68,18 +101,9 @@ def service_calls(bench: Workbench, trials: int, rng: random.Random, jobs: Path 
     return row
 
 
-def service_calls_between_disks(bench: Workbench, trials: int, rng: random.Random) -> Row:
-    """The same with tmp/jobs/ on another filesystem, where each move is a copy."""
-    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
-    try:
-        return service_calls(bench, trials, rng, folder)
-    finally:
-        shutil.rmtree(folder)
-
-
 def worker_calls(bench: Workbench, trials: int, rng: random.Random) -> Row:
     """Kill the worker before each call of its main thread."""
-    row = Row("each call of the worker")
+    row = Row("worker: each call")
     stream = Stream(bench, bench.instance("worker"), rng, row)
     log = stream.instance.root / "strace.txt"
     with lives(stream) as daemon:
@@ -109,7 +133,7 @@ def worker_calls(bench: Workbench, trials: int, rng: random.Random) -> Row:
 
 def ffmpeg_calls(bench: Workbench, trials: int, rng: random.Random) -> Row:
     """Kill ffmpeg before each of its calls."""
-    row = Row("each call of ffmpeg")
+    row = Row("ffmpeg: each call")
     stream = Stream(bench, bench.instance("ffmpeg"), rng, row)
     root = stream.instance.root
     wrapper, orders, log = root / "ffmpeg.sh", root / "orders.txt", root / "strace.txt"
@@ -141,7 +165,7 @@ def first_start(bench: Workbench, trials: int, rng: random.Random) -> Row:
 
     The picture it finds there is refused for its sidecar, so that no worker has to start.
     """
-    row = Row("each call of a first start")
+    row = Row("first start: each call")
     counted = bench.instance("counted")
     log = counted.root / "strace.txt"
     bench.drop(counted, "picture.png", sidecar=_REFUSED)
@@ -193,9 +217,10 @@ def _order(orders: Path, *arguments: str) -> None:
 
 
 FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = {
-    "each call of the service": service_calls,
-    "each call of the service, 2 disks": service_calls_between_disks,
-    "each call of the worker": worker_calls,
-    "each call of ffmpeg": ffmpeg_calls,
-    "each call of a first start": first_start,
+    "service: each step": service_steps,
+    "service: each ledger write": service_ledger_writes,
+    "service: each step, 2 disks": service_steps_between_disks,
+    "worker: each call": worker_calls,
+    "ffmpeg: each call": ffmpeg_calls,
+    "first start: each call": first_start,
 }

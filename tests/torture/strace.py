@@ -21,6 +21,8 @@ CALLS = ",".join(
 )
 """Those by which anything of ours lasts or reaches another process. mmap'ed files apart: SQLite's index of its log."""
 
+_HELD_MICROSECONDS = 50_000
+
 _LINE = re.compile(r"(?:(?P<thread>\d+) +)?(?P<call>\w+)\(")
 # Calls that change nothing that lasts: files opened to read, bytes for a pipe, and what failed.
 _HARMLESS = re.compile(r"openat\((?!.*O_CREAT)|write\(\d+<(pipe|socket|anon_inode|/dev/|/proc/)|.*\) += -1 ")
@@ -34,8 +36,12 @@ class Moment(NamedTuple):
     """From 1, of this call by that thread since it was traced."""
 
     def kill(self) -> tuple[str, ...]:
-        """Arguments for strace: the process that comes to this moment dies."""
-        return ("-e", f"trace={self.call}", "-e", f"inject={self.call}:signal=SIGKILL:when={self.number}")
+        """Arguments for strace: the process that comes to this moment is held for an instant, and dies.
+
+        What it has told other processes by then, they have done: a machine under load kills like this.
+        """
+        inject = f"inject={self.call}:delay_enter={_HELD_MICROSECONDS}:signal=SIGKILL:when={self.number}"
+        return ("-e", f"trace={self.call}", "-e", inject)
 
 
 def works() -> bool:

@@ -81,9 +81,10 @@ class Stream:
             time.sleep(min(left, self.rng.uniform(0.0, 0.05)))
 
     def feed_until_finished(self) -> None:
-        """Keep the queue filled until one more picture was put away. Raises Stuck."""
+        """Keep the queue filled until one more picture was put away, or there are no more. Raises Stuck."""
         before, end = self.finished(), time.monotonic() + _PATIENCE_SECONDS
-        while self.finished() <= before:
+        self.feed(0.0)
+        while before == self.finished() < len(self.drops):
             self.feed(0.01)
             if time.monotonic() > end:
                 raise Stuck(f"nothing was finished within {_PATIENCE_SECONDS:g} s")
