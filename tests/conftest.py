@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,19 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(dir=shared))
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture
+def mount() -> Iterator[Callable[..., None]]:
+    """Mounts on a folder, with options as of mount(8); an empty filesystem in memory without. Unmounted in the end."""
+    done = []
+
+    def mount(folder: Path, *options: str | Path) -> None:
+        command = ["mount", *(options or ("-t", "tmpfs", "framedaemon-test")), folder]
+        if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            pytest.skip("mounting needs root")
+        done.append(folder)
+
+    yield mount
+    for folder in reversed(done):
+        subprocess.run(["umount", "--lazy", folder], capture_output=True, check=False)  # a test may have done it

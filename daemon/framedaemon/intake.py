@@ -162,8 +162,9 @@ class Intake:
             return False
         except OSError as error:
             self._blocked[arrival.path.parent] = error.strerror or str(error)
-            self._give_back_sidecar(id, arrival)
-            self._ledger.forget_drop(id)
+            with suppress(OSError):  # its sidecar cannot go back now: the claim stands, and is resumed
+                self._give_back_sidecar(id, arrival)
+                self._ledger.forget_drop(id)
             return False
         return True
 
@@ -178,7 +179,8 @@ class Intake:
         if not os.path.lexists(taken):
             return
         with suppress(FileExistsError), real_folder(self._instance.input, below) as folder:
-            move(taken, folder / taken.name)
+            if not os.path.lexists(folder / taken.name):  # a read-only folder would fail to say so
+                move(taken, folder / taken.name)
 
     def _open(self, id: str, refusal: str | None, now: float) -> tuple[DropRow, JobRejected | None]:
         """Read what is asked for and queue the jobs. A drop that is refused has one job, which fails at once."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -210,3 +210,18 @@ def test_a_sidecar_goes_back_to_another_filesystem(door: Door, elsewhere: Path) 
     assert door.intake.resume(door.ledger.drop("d1"), 5.0) is None
 
     assert files_below(door.instance.input) == {"cat.png", "cat.toml"}
+
+
+def test_a_read_only_share_keeps_its_picture_and_sidecar_and_costs_no_copies(
+    door: Door, mount: Callable[..., None]
+) -> None:
+    mount(door.instance.input)
+    drop(door.instance, "cat.png", sidecar="priority = 7\n")
+    mount(door.instance.input, "--bind", "-o", "ro", door.instance.input)
+
+    assert door.intake.claim(door.arrivals(), 5.0) == []
+
+    assert files_below(door.instance.input) == {"cat.png", "cat.toml"}
+    assert files_below(door.instance.jobs) == set()
+    assert door.ledger.drops("claiming") == []
+    assert "Read-only" in door.intake.problems[0]

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import os
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,22 +11,6 @@ from framedaemon.shares import Shares
 from living import make_instance
 
 Mount = Callable[[Path], None]
-
-
-@pytest.fixture
-def mount() -> Iterator[Mount]:
-    done = []
-
-    def mount(folder: Path) -> None:
-        command = ["mount", "-t", "tmpfs", "framedaemon-test", str(folder)]
-        if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
-            pytest.skip("mounting needs root")
-        done.append(folder)
-
-    yield mount
-    for folder in done:
-        with suppress(subprocess.CalledProcessError):  # the test did it
-            unmount(folder)
 
 
 def unmount(folder: Path) -> None:

@@ -42,12 +42,9 @@ def unmounted(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
-    """Everything can be seen, and nothing changed."""
-    subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
-    try:
+    """Everything can be seen, and nothing changed; files that are open for writing stay so."""
+    with mounted(folder, folder, "-o", "bind,ro"):
         yield
-    finally:
-        subprocess.run(["mount", "-o", "remount,bind,rw", folder], check=True)
 
 
 @contextmanager
@@ -85,7 +82,7 @@ def replaced(folder: Path) -> Iterator[None]:
 
 
 _OF_MOUNTS: tuple[Strike, ...] = (unmounted, read_only, locked)
-_OF_FOLDERS: tuple[Strike, ...] = (renamed, replaced, locked)
+_OF_FOLDERS: tuple[Strike, ...] = (renamed, replaced, locked, read_only)
 
 
 def share_gone(bench: Workbench, trials: int, rng: random.Random, restarted: bool = False) -> Row:
