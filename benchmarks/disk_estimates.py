@@ -189,8 +189,9 @@ def picture(texture: str, width: int, height: int, seed: int = 5) -> npt.NDArray
     finest = max(width, height) if texture != "flat" else 8
     cells, strength = 2, 60.0
     while cells <= finest:
-        noise = throws.uniform(-1, 1, (cells * height // max(width, height) + 1, cells, 3)).astype(np.float32)
-        image += strength * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        noise = throws.uniform(-1, 1, (cells * height // max(width, height) + 1, cells)).astype(np.float32)
+        tint = throws.uniform(0.5, 1, 3).astype(np.float32)  # light varies more than colour
+        image += strength * tint * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
         cells, strength = cells * 2, strength * 0.8  # as JPEG, half the bits a pixel of 20 photographs, or twice
     for _ in range(6):  # things, with edges
         centre = tuple(int(throws.integers(0, side)) for side in (width, height))

@@ -18,6 +18,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
@@ -220,11 +221,13 @@ def _leftovers(instance: Instance, ledger: Ledger) -> list[Stale]:
 
 def _look(root: Path, names: Iterable[PurePosixPath]) -> Iterator[Found]:
     """Those of ``names`` that are there, a link as the link it is; folders are passed over."""
-    for name in names:
-        with suppress(OSError), _folder(root, name.parent) as handle:
-            status = os.stat(name.name, dir_fd=handle, follow_symlinks=False)
-            if not stat.S_ISDIR(status.st_mode):
-                yield Found(root, name, status.st_size, status.st_ctime)
+    for folder, inside in groupby(names, lambda name: name.parent):
+        with suppress(OSError), _folder(root, folder) as handle:
+            for name in inside:
+                with suppress(FileNotFoundError):
+                    status = os.stat(name.name, dir_fd=handle, follow_symlinks=False)
+                    if not stat.S_ISDIR(status.st_mode):
+                        yield Found(root, name, status.st_size, status.st_ctime)
 
 
 def _unlink(files: tuple[Found, ...]) -> None:
