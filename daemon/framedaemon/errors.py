@@ -21,11 +21,17 @@ class FramedaemonError(Exception):
     """An error whose message is meant for the person who runs the daemon."""
 
 
+_MOST_PROBLEMS = 50  # a hostile sidecar has thousands, and each is written into logs and beside the picture
+
+
 class _Problems(FramedaemonError):
-    """Carries every problem found, so that a person can mend them in one go."""
+    """Carries every problem found, so that a person can mend them in one go; of a great many, the first."""
 
     def __init__(self, problems: str | Iterable[str]) -> None:
         self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        if len(self.problems) > _MOST_PROBLEMS + 1:
+            more = f"and {len(self.problems) - _MOST_PROBLEMS} more problems"
+            self.problems = (*self.problems[:_MOST_PROBLEMS], more)
         super().__init__("\n".join(self.problems))
 
     def __reduce__(self) -> tuple[type[_Problems], tuple[tuple[str, ...]]]:

@@ -38,6 +38,7 @@ _REFUSED_KINDS = {
 }
 _CHANGED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}  # gone or replaced since it was listed
 _MOST_PROBLEMS = 20  # that are told one by one: whoever may write into input/ may make any number of them
+_DEEPEST = 32  # folders: each has a defaults.toml to be read for every picture below
 _LONGEST_NAME = 2000  # bytes: output/ and failed/ have longer paths than input/, and 4095 is where Linux ends
 _RETRY_SECONDS = 1.0  # at least, before a file that somebody still writes is looked at again
 
@@ -262,8 +263,8 @@ class _Look:
         kind = stat.S_IFMT(status.st_mode)
         if kind != stat.S_IFREG:
             return True, f"is {_REFUSED_KINDS.get(kind, 'not a file')}"
-        if len(os.fsencode(key)) > _LONGEST_NAME:
-            return True, f"lies too deep: folders and name are longer than {_LONGEST_NAME} bytes"
+        if len(os.fsencode(key)) > _LONGEST_NAME or key.count("/") > _DEEPEST:
+            return True, f"lies too deep: in more than {_DEEPEST} folders, or {_LONGEST_NAME} bytes of names"
         try:
             fd = os.open(f"{self.root}/{key}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:

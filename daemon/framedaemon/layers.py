@@ -26,7 +26,7 @@ from framedaemon.naming import show
 from framedaemon.recipe import Factor, InterpolateChoice, Recipe, Request, StageChoice, StageName
 from framedaemon.sidecars import FOLDER_DEFAULTS
 from framedaemon.stages import EncoderOptions, GeneratorOptions, Options, StageKind
-from framedaemon.toml import Table, TomlError, fit, load_toml
+from framedaemon.toml import MAX_KEYS, Table, TomlError, fit, load_toml
 
 KINDS: tuple[StageKind, ...] = ("generate", "interpolate", "encode")
 MAX_JOBS = 100
@@ -150,6 +150,9 @@ def _check_layer(layer: Layer) -> Iterable[str]:
 
 
 def _check_table(kind: StageKind, table: Table, where: str) -> Iterable[str]:
+    if len(table) > MAX_KEYS:
+        yield f"{where}: has more than {MAX_KEYS} keys"
+        return
     shared = {key: value for key, value in table.items() if key in _SHARED[kind].model_fields}
     try:
         fit(shared, _SHARED[kind], where, strict=True)

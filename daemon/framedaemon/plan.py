@@ -35,7 +35,7 @@ from framedaemon.stages import (
 from framedaemon.summary import PlanSummary, StepSummary
 from framedaemon.task import StageTask
 from framedaemon.timeline import Timeline
-from framedaemon.toml import Table
+from framedaemon.toml import Table, show_key
 from framedaemon.weave import woven_spec
 
 T = TypeVar("T")
@@ -347,4 +347,4 @@ def _check_option(kind: StageKind, choice: StageChoice, key: str, registry: Regi
                 problems += [problem for problem in error.problems if f" {key}:" in problem]
             else:
                 return []
-    return problems[:1] or [f"{choice.origins.get(key, f'recipe [{kind}]')} {key}: no stage here knows it"]
+    return problems[:1] or [f"{choice.origins.get(key, f'recipe [{kind}]')} {show_key(key)}: no stage here knows it"]

@@ -27,6 +27,8 @@ Table: TypeAlias = dict[str, JsonValue]
 
 MAX_BYTES = 64 * 1024
 MAX_DEPTH = 8
+MAX_KEYS = 200
+"""Of one table that fills a model; each of the thousands that fit into a file costs a search for what was meant."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -104,7 +106,6 @@ def _unusable(table: Mapping[str, object], where: str) -> Iterable[str]:
     left: list[tuple[object, tuple[str | int, ...]]] = [(table, ())]
     while left:
         value, loc = left.pop()
-        spot = _spot(where, loc)
         if len(loc) > MAX_DEPTH:
             yield f"{_spot(where, loc[:2])}: is nested deeper than {MAX_DEPTH} tables"
             return
@@ -114,15 +115,15 @@ def _unusable(table: Mapping[str, object], where: str) -> Iterable[str]:
             left += [(inner, (*loc, index)) for index, inner in reversed(list(enumerate(value)))]
         elif isinstance(value, str):
             if any(not c.isprintable() and ord(c) < 160 and c not in "\n\t" for c in value):
-                yield f"{spot}: holds a control character"
+                yield f"{_spot(where, loc)}: holds a control character"
         elif isinstance(value, float):
             if not math.isfinite(value):
-                yield f"{spot}: {value} is not a finite number"
+                yield f"{_spot(where, loc)}: {value} is not a finite number"
         elif isinstance(value, int):
             if not -(2**63) <= value < 2**63:
-                yield f"{spot}: is too large a number"
+                yield f"{_spot(where, loc)}: is too large a number"
         else:
-            yield f"{spot}: {value} is a {type(value).__name__}, which nothing here takes; put it in quotes"
+            yield f"{_spot(where, loc)}: {value} is a {type(value).__name__}, which nothing here takes; put it in quotes"
 
 
 def fit(
@@ -134,6 +135,8 @@ def fit(
     ``cat.toml [encode]`` gives ``cat.toml [encode] crf: 99 is not in 0..51``.
     ``strict`` takes no "5" for 5 and no true for 1; None leaves that to the model.
     """
+    if len(table) > MAX_KEYS:
+        raise TomlError(f"{where if isinstance(where, str) else where('')}: has more than {MAX_KEYS} keys")
     try:
         return model.model_validate(dict(table), strict=strict)
     except ValidationError as error:

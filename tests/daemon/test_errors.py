@@ -32,3 +32,11 @@ def test_every_error_can_be_caught_as_ours() -> None:
     kinds = FramedaemonError.__subclasses__()
 
     assert {kind.__name__ for kind in kinds} == {"_Problems", "StageFailed", "OutOfMemory", "DiskFull", "PluginBroken"}
+
+
+def test_of_a_great_many_problems_the_first_are_told() -> None:
+    rejected = JobRejected(f"problem {number}" for number in range(1, 1001))
+
+    assert len(rejected.problems) == 51
+    assert rejected.problems[49:] == ("problem 50", "and 950 more problems")
+    assert len(JobRejected(map(str, range(51))).problems) == 51

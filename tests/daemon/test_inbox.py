@@ -549,7 +549,7 @@ def test_a_file_that_lies_so_deep_that_no_video_of_it_could_lie_in_output_is_ref
 
     arrival = _only(_settled(inbox))
 
-    assert arrival.refusal == "lies too deep: folders and name are longer than 2000 bytes"
+    assert arrival.refusal == "lies too deep: in more than 32 folders, or 2000 bytes of names"
     shutil.rmtree(root)
 
 
@@ -569,3 +569,12 @@ def test_folders_without_end_are_passed_over(root: Path, inbox: Inbox) -> None:
     assert [arrival.name for arrival in scan.arrivals] == ["cat.png"]
     assert [problem[-18:] for problem in scan.problems] == ["File name too long"]
     shutil.rmtree(root)
+
+
+def test_a_file_in_more_folders_than_anybody_needs_is_refused(root: Path, inbox: Inbox) -> None:
+    _drop(root / "/".join("x" * 33) / "cat.png")
+    _drop(root / "/".join("y" * 32) / "cat.png")
+
+    refusals = [arrival.refusal and arrival.refusal[:13] for arrival in _settled(inbox).arrivals]
+
+    assert sorted(refusals, key=str) == [None, "lies too deep"]

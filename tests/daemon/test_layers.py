@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from framedaemon.errors import JobRejected
 from framedaemon.layers import KINDS, MAX_JOBS, Layer, load_layers, read_request
 from framedaemon.recipe import Recipe, Request
-from framedaemon.toml import read_toml
+from framedaemon.toml import Table, read_toml
 
 
 def _layer(where: str, text: str, sidecar: bool = False) -> Layer:
@@ -234,3 +234,13 @@ def test_files_that_cannot_be_read_are_all_said(tmp_path: Path) -> None:
         "input/a/defaults.toml: is not a regular file",
         "cat.toml: vanished",
     )
+
+
+def test_a_table_of_thousands_of_keys_is_refused_in_one_sentence() -> None:
+    """Merged into each of a hundred jobs they would hold the service up for seconds, and there may be many pictures."""
+    table: Table = {"generate": {f"k{number}": 1 for number in range(201)}}
+
+    with pytest.raises(JobRejected) as refused:
+        read_request([Layer("cat.toml", table, sidecar=True)])
+
+    assert refused.value.problems == ("cat.toml [generate]: has more than 200 keys",)

@@ -204,3 +204,10 @@ def test_of_an_endless_file_only_the_beginning_is_read(tmp_path: Path) -> None:
 
     with pytest.raises(TomlError, match="is larger than 64 kB"):
         load_toml(tmp_path / "cat.toml", "cat.toml")
+
+
+def test_thousands_of_unknown_keys_are_refused_in_one_sentence() -> None:
+    table = read_toml("\n".join(f"k{number} = 1" for number in range(201)).encode(), "cat.toml")
+
+    with pytest.raises(TomlError, match=r"^cat\.toml: has more than 200 keys$"):
+        fit(table, Camera, "cat.toml")
