@@ -27,7 +27,7 @@ STAGES = (Path(__file__).parent / "faulty_stages.py").read_text("utf-8")
 """A drop-in plugin."""
 
 FAULTY = (
-    CONFIG.replace("max_attempts = 100", "max_attempts = 3\nbreaker_seconds = 0.1")
+    CONFIG.replace("max_attempts = 100", "max_attempts = 3")
     .replace("[defaults.generate]", '[defaults.generate]\nuse = "faulty"')
     .replace("[defaults.interpolate]", '[defaults.interpolate]\nuse = "faultyflow"')
 )
