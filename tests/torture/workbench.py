@@ -177,9 +177,11 @@ class Daemon:
             for pid in new:
                 kill(pid, signal.SIGSTOP)
                 wait_until(lambda pid=pid: _resting(pid), "a process to stop")  # type: ignore[misc]  # mypy 11030
-        yield
-        for pid in held:
-            kill(pid, signal.SIGCONT)
+        try:
+            yield
+        finally:
+            for pid in held:
+                kill(pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL to the service alone: its worker has to see that by itself. Returns when all are gone."""
