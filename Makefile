@@ -5,6 +5,8 @@
 #     make lint     layout, lint, types, import layers
 #     make check    exactly what CI runs: lint and test
 #     make format   lays out the code and sorts imports
+#     make torture  breaks daemons in every known way for an hour: MINUTES=60 TRIALS=200, FAULTS="..." for some only
+#     make fuzz     feeds the intake nonsense: SECONDS=3600
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +18,7 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constr
 # What is to be installed is decided by these alone.
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint check format clean
+.PHONY: help demo test lint check format torture fuzz clean
 .NOTPARALLEL:
 help:
 	@sed -n 's/^#     //p' Makefile
@@ -34,6 +36,17 @@ lint: $(VENV)/dev
 	$(BIN)/lint-imports --no-cache
 
 check: lint test
+
+MINUTES ?= 60
+TRIALS ?= 200
+torture: $(VENV)/test
+	@$(BIN)/python tests/torture --minutes $(MINUTES) --trials $(TRIALS) $(FAULTS)
+	@$(BIN)/python tests/torture/mutants.py
+	@FRAMEDAEMON_EXAMPLES=400 $(BIN)/python -m pytest -q tests/torture/test_model.py
+
+SECONDS ?= 3600
+fuzz: $(VENV)/test
+	@$(BIN)/python tests/fuzz/campaign.py $(SECONDS)
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix-only --quiet .
