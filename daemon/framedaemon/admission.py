@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -36,15 +37,20 @@ class Admission:
         self._instance = instance
         self._ledger = ledger
 
-    def obstacle(self, plan: PlanSummary | None, keep_free_bytes: int, wall: float) -> Obstacle | None:
-        """What keeps a job from being tried now, or None. ``plan`` is None for one that was never planned."""
+    def obstacle(
+        self, plan: PlanSummary | None, keep_free_bytes: int, wall: float, job: JobRow | None = None
+    ) -> Obstacle | None:
+        """What keeps a job from being tried now, or None. ``plan`` is None for one that was never planned.
+
+        What earlier attempts at ``job`` have left counts as free: it goes on with that, or removes it.
+        """
         breaker = self._ledger.breaker.blocks(plan.place if plan is not None else None, wall)
         if breaker is not None:
             return Obstacle("held", breaker.describe(), breaker.until)
         if plan is None:
             return None
         folders = (self._instance.tmp, self._instance.output)
-        shortage = disk.shortage(self._need(plan), {self._instance.output: self._promised()}, folders, keep_free_bytes)
+        shortage = disk.shortage(self._need(plan), self._reserved(job), folders, keep_free_bytes)
         if shortage is None:
             return None
         return Obstacle("disk", shortage.describe(), wall + ROOM_SECONDS, shortage)
@@ -53,11 +59,26 @@ class Admission:
         """What the plan will write, its video corrected by what earlier videos really took."""
         return Need(plan.temporary_bytes, round(plan.video_bytes * self._ledger.history.correction(plan.video_kind)))
 
-    def _promised(self) -> int:
-        """Bytes of finished videos that are still to be copied into output/; none where a rename brings them there."""
+    def _reserved(self, job: JobRow | None) -> dict[Path, int]:
+        """Bytes that others will still write, by folder, less those that ``job`` holds there already."""
+        held = _bytes_below(self._folder(job)) if job is not None else 0
         if self._instance.jobs.stat().st_dev == self._instance.output.stat().st_dev:
-            return 0
-        return sum(size_of(video) for job in self._ledger.jobs("publishing") for video in self._made(job))
+            return {self._instance.tmp: -held, self._instance.output: -held}
+        return {self._instance.tmp: -held, self._instance.output: self._promised()}
 
-    def _made(self, job: JobRow) -> list[Path]:
-        return list((Workspace(self._instance.jobs / job.drop_id).folder / str(job.number)).glob("video*"))
+    def _promised(self) -> int:
+        """Bytes of finished videos that are still to be copied into output/, where no rename brings them there."""
+        made = (video for job in self._ledger.jobs("publishing") for video in self._folder(job).glob("video*"))
+        return sum(size_of(video) for video in made)
+
+    def _folder(self, job: JobRow) -> Path:
+        return Workspace(self._instance.jobs / job.drop_id).folder / str(job.number)
+
+
+def _bytes_below(folder: Path) -> int:
+    """Of all files; those that go away meanwhile count for nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.lstat().st_size if path.is_file() else 0
+    return total

@@ -88,7 +88,7 @@ class Dispatch:
         job = self._ledger.next_job(wall)
         if job is None:
             return
-        obstacle = self._admission.obstacle(_plan_of(job), self.settings.disk.keep_free_bytes, wall)
+        obstacle = self._admission.obstacle(_plan_of(job), self.settings.disk.keep_free_bytes, wall, job)
         if obstacle is not None:  # known from an earlier attempt, without bothering the worker
             self._ledger.wait(job.id, obstacle.reason, obstacle.until)
             self._say_obstacle(job, obstacle)
@@ -239,7 +239,7 @@ class Dispatch:
         if self.progress is not None:
             self.progress.expect(planned.plan, self._ledger.history)
         self._passed(OPENING, wall)
-        obstacle = self._admission.obstacle(planned.plan, self.settings.disk.keep_free_bytes, wall)
+        obstacle = self._admission.obstacle(planned.plan, self.settings.disk.keep_free_bytes, wall, work.row)
         if obstacle is not None:
             self._ledger.again(work.row.id, obstacle.outcome, obstacle.reason, wall, obstacle.until)
             self._say_obstacle(work.row, obstacle)

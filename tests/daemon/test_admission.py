@@ -118,3 +118,18 @@ def test_videos_that_a_rename_brings_into_output_take_no_more_room(instance: Ins
     _hold_back(instance, ledger, "a", 80 * MIB)
 
     assert Admission(instance, ledger).obstacle(plan(), free_bytes(instance.output) - 60 * MIB, 10.0) is None
+
+
+def test_what_a_job_holds_from_an_earlier_attempt_is_room_that_it_has(instance: Instance, ledger: Ledger) -> None:
+    """Else a job that filled half the disk would wait for ever for what it holds itself."""
+    ledger.claiming([("a", "a.png", None)], 1.0)
+    ledger.add_job("a", 1, "{}", "a", 0, 1.0)
+    kept = instance.jobs / "a" / "1" / "segments" / "000000.mp4"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"\0" * 80 * MIB)
+    admission, keep_free_bytes = Admission(instance, ledger), free_bytes(instance.output) + 40 * MIB
+
+    with_own, without = (admission.obstacle(plan(), keep_free_bytes, 10.0, job) for job in (ledger.job("a-1"), None))
+
+    assert with_own is None
+    assert without is not None
