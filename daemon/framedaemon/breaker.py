@@ -132,19 +132,22 @@ class Breaker:
         waiting = (breaker for breaker in self.standing() if breaker.place in where)
         return next((breaker for breaker in waiting if now < breaker.until <= now + breaker.seconds), None)
 
+    def holds_all(self, now: float) -> bool:
+        """Whether breakers hold jobs, and there are no others."""
+        until = [breaker.until for breaker in self.standing() if now < breaker.until <= now + breaker.seconds]
+        marks = ",".join("?" * len(until))
+        query = f"SELECT count(*), count(*) FILTER (WHERE state = 'waiting' AND not_before IN ({marks}))"
+        left, held = self._db.execute(f"{query} FROM jobs WHERE ended IS NULL", until).fetchone()
+        return bool(left) and left == held
+
     def standing(self) -> list[OpenBreaker]:
         """The breakers that are open, or half open, the oldest first."""
         rows = self._db.execute("SELECT place, reason, opened, until, seconds FROM breakers ORDER BY opened")
         return [OpenBreaker(*row) for row in rows]
 
     def try_now(self, now: float) -> None:
-        """Let a job be tried at once wherever a breaker is open."""
-        with transaction(self._db):
-            for breaker in self.standing():
-                self._db.execute(
-                    "UPDATE jobs SET not_before = ? WHERE ended IS NULL AND not_before = ?", (now, breaker.until)
-                )
-            self._db.execute("UPDATE breakers SET until = ?", (now,))
+        """Let a job be tried wherever a breaker is open; `Ledger.try_now` lets the jobs go that wait for it."""
+        self._db.execute("UPDATE breakers SET until = min(until, ?)", (now,))
 
     def _open(self, place: str) -> OpenBreaker | None:
         return next((breaker for breaker in self.standing() if breaker.place == place), None)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from framedaemon.errors import SettingsError
+
 _FIRST = """
 CREATE TABLE drops (
     id TEXT PRIMARY KEY, name BLOB NOT NULL, sidecar BLOB, state TEXT NOT NULL,
@@ -61,7 +63,8 @@ def open_database(path: Path, read_only: bool = False) -> sqlite3.Connection:
     """The database at ``path``, with today's tables; made if need be, unless it is only to be read.
 
     An older one that is only read is brought up to date in memory. Raises sqlite3.OperationalError when it cannot be
-    opened or was written by a newer framedaemon, sqlite3.DatabaseError when it is no database, or a damaged one.
+    opened or written, sqlite3.DatabaseError when it is no database, or a damaged one, and SettingsError when a newer
+    framedaemon wrote it.
     """
     if read_only:
         db = sqlite3.connect(_read_only_uri(path), uri=True, isolation_level=None)
@@ -102,7 +105,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 def _migrate(db: sqlite3.Connection) -> None:
     version = _version(db)
     if version > VERSION:
-        raise sqlite3.OperationalError(f"the ledger has version {version}; this framedaemon knows {VERSION}")
+        raise SettingsError(f"the ledger has version {version}; this framedaemon knows {VERSION}: install a newer one")
     if version == VERSION:
         return
     with transaction(db):

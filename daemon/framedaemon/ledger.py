@@ -250,6 +250,13 @@ class Ledger:
     def set_plan(self, id: str, plan: str, place: str) -> None:
         self._db.execute("UPDATE jobs SET plan = ?, place = ? WHERE id = ?", (plan, place, id))
 
+    def try_now(self, now: float) -> None:
+        """Let whatever waits be tried at once."""
+        with self.transaction():
+            self.breaker.try_now(now)
+            query = "UPDATE jobs SET not_before = min(not_before, ?) WHERE state IN ('waiting', 'publishing')"
+            self._db.execute(query, (now,))
+
     def wait(self, id: str, reason: str, not_before: float) -> None:
         """A job that was not started waits; one that was is left alone."""
         self._update(id, _STARTABLE, "state = 'waiting', reason = ?, not_before = ?", _text(reason), not_before)

@@ -7,7 +7,6 @@ SIGUSR1           look for requests
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import selectors
@@ -27,16 +26,11 @@ from framedaemon.log import close, get_log, set_up
 from framedaemon.plugins import load_plugins
 from framedaemon.service import Service
 from framedaemon.settings import Settings, read_settings
+from framedaemon.trouble import RETRY_SECONDS, is_full, once_there_is_room, said_plainly
 from framedaemon.watch import Watch
-
-# A full disk may keep the ledger from being written; the job at hand works on meanwhile.
-_RETRY_SECONDS = 2.0
 
 # Whoever asks whether a daemon runs holds its lock for less than this.
 _LOCK_SECONDS = 0.5
-
-# sqlite3 names it, and tells it, from Python 3.11 on.
-_SQLITE_FULL = 13
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
@@ -47,36 +41,53 @@ class Served(NamedTuple):
     ended: dict[JobState, int]
     """How many jobs ended in each state meanwhile."""
     problems: tuple[str, ...]
-    """What keeps files in input/ from being taken."""
+    """What keeps files in input/ from being taken, or jobs from being tried."""
 
 
 def serve(instance: Instance, until_empty: bool = False, hold: bool = False) -> Served:
     """Run the instance's daemon until it is told to end.
 
     ``until_empty``: end when nothing is left to do. ``hold``: start without touching input/ or the queue.
-    Raises SettingsError when it cannot start: settings, folders, or another daemon that runs this instance.
+    Raises SettingsError when it cannot start: settings, folders, a damaged ledger, or another daemon that runs this
+    instance; FramedaemonError when the ledger cannot be written.
     """
     settings = read_settings(instance.config)
     create(instance)
-    with _Signals() as signals, lock(instance):
+    with _Signals() as signals, lock(instance), said_plainly(instance.ledger):
         set_up(settings.log, instance.logs, sys.stderr)
-        ledger = Ledger(instance.ledger)
         try:
-            before = ledger.count()
-            registry = load_plugins(instance.plugins, settings.plugins.disabled)
-            service = Service(instance, settings, ledger, registry)
-            service.holding = hold
-            get_log().info("daemon_started", instance=str(instance.root), pid=os.getpid())
-            for plugin in registry.broken():
-                get_log().warning("plugin_broken", plugin=plugin.name, origin=plugin.origin, reason=plugin.reason)
-            service.recover()
-            _Loop(instance, settings, service, signals).run(until_empty)
-            after = ledger.count()
-            get_log().info("daemon_stopped")
-            return Served({state: count - before.get(state, 0) for state, count in after.items()}, service.problems)
+            return _serve(instance, settings, signals, until_empty, hold)
         finally:
-            ledger.close()
             close()
+
+
+def _serve(instance: Instance, settings: Settings, signals: _Signals, until_empty: bool, hold: bool) -> Served:
+    ballast = _ballast(instance, settings)
+    ledger = once_there_is_room(lambda: Ledger(instance.ledger), instance.tmp, ballast, signals.stopped_within)
+    if ledger is None:
+        return Served({}, ())
+    try:
+        before = ledger.count()
+        registry = load_plugins(instance.plugins, settings.plugins.disabled)
+        service = Service(instance, settings, ledger, registry)
+        service.holding = hold
+        get_log().info("daemon_started", instance=str(instance.root), pid=os.getpid())
+        for plugin in registry.broken():
+            get_log().warning("plugin_broken", plugin=plugin.name, origin=plugin.origin, reason=plugin.reason)
+        if hold or once_there_is_room(service.recover, instance.tmp, ballast, signals.stopped_within):
+            if until_empty:
+                ledger.try_now(time.time())  # who starts it by hand has mended what was broken
+            _Loop(instance, settings, service, signals).run(until_empty)
+        after = ledger.count()
+        get_log().info("daemon_stopped")
+        problems = (*service.problems, *(breaker.reason for breaker in ledger.breaker.standing()))
+        return Served({state: count - before.get(state, 0) for state, count in after.items()}, problems)
+    finally:
+        ledger.close()
+
+
+def _ballast(instance: Instance, settings: Settings) -> Ballast:
+    return Ballast(instance.tmp / "ballast", settings.disk.ballast_bytes)
 
 
 @contextmanager
@@ -87,8 +98,7 @@ def lock(instance: Instance) -> Iterator[None]:
         if not _locked(handle, _LOCK_SECONDS):
             pid = os.read(handle, 32).decode("ascii", "replace").strip()
             raise SettingsError(f"{instance.root}: a daemon runs here already (process {pid})")
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        os.pwrite(handle, b"%-20d" % os.getpid(), 0)  # over the one before: a full disk has no room for more
         yield
     finally:
         os.close(handle)
@@ -131,6 +141,21 @@ class _Signals:
         os.close(self.handle)
         os.close(self._waking)
 
+    def stopped_within(self, seconds: float) -> bool:
+        """Sleep so long, or until a signal says to end; whether one did. It is kept for `_Loop`."""
+        end = time.monotonic() + seconds
+        while not self.stopping and time.monotonic() < end:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self.handle, selectors.EVENT_READ)
+                selector.select(max(0.0, end - time.monotonic()))
+            self.drain()
+        return self.stopping
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a signal came that says to end."""
+        return signal.SIGTERM in self.received or signal.SIGINT in self.received
+
     def wake(self) -> None:
         """From any thread."""
         with suppress(OSError):  # full: it will wake anyway
@@ -165,12 +190,23 @@ class _Loop:
                 self._check_watch()
         finally:
             self._watch.stop()
+            self._stop()
+
+    def _stop(self) -> None:
+        """End the worker. Where the disk is full, the ballast makes room to record that its job was stopped."""
+        try:
             self._service.stop()
+        except (sqlite3.DatabaseError, OSError):
+            self._ballast.drop()
+            try:
+                self._service.stop()
+            except (sqlite3.DatabaseError, OSError) as error:  # the next start finds the job cut short
+                get_log().error("stop_unrecorded", reason=str(error))
 
     def _equip(self, settings: Settings) -> None:
         """Take from the settings what is the loop's own."""
         self._watch = Watch(self._instance.input, self._wake, settings.inbox.watch)
-        self._ballast = Ballast(self._instance.tmp / "ballast", settings.disk.ballast_bytes)
+        self._ballast = _ballast(self._instance, settings)
         self._keep_free_bytes = settings.disk.keep_free_bytes
 
     def _start_watch(self) -> None:
@@ -195,9 +231,12 @@ class _Loop:
             if given_up or str(error) != self._trouble:
                 self._trouble = str(error)
                 get_log().error(
-                    "pass_failed", reason=self._trouble, ballast_given_up=given_up, exc_info=_puzzling(error)
+                    "pass_failed",
+                    reason=self._trouble,
+                    ballast_given_up=given_up,
+                    exc_info=None if is_full(error, self._instance.tmp) else error,
                 )
-            return now + _RETRY_SECONDS
+            return now + RETRY_SECONDS
         if self._trouble:
             self._trouble = ""
             get_log().info("pass_succeeded")
@@ -243,9 +282,3 @@ class _Loop:
         self._equip(settings)
         self._start_watch()
         get_log().info("settings_reloaded")
-
-
-def _puzzling(error: Exception) -> Exception | None:
-    """The error, where its message does not say all and a traceback is to follow; None for a disk that is full."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return None if full or getattr(error, "sqlite_errorcode", 0) == _SQLITE_FULL else error

@@ -1,4 +1,4 @@
-"""Moves a picture that failed back into input/, as a person would by hand."""
+"""Moves pictures back into input/, as a person would by hand: those that failed, and those that nobody knows of."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from framedaemon.instance import Instance
 from framedaemon.ledger import DropRow
 from framedaemon.naming import free_paths
-from framedaemon.workspace import move, real_folder
+from framedaemon.workspace import Workspace, move, real_folder
 
 
 def put_back(instance: Instance, drop: DropRow) -> Path | None:
@@ -41,3 +41,21 @@ def _move_back(rests: Path, folder: Path, name: PurePosixPath, sidecar_name: str
     move(rests, target)
     rests.with_name(f"{rests.stem}.error.txt").unlink(missing_ok=True)
     return target.name
+
+
+def put_back_orphan(instance: Instance, workspace: Workspace) -> Path | None:
+    """Move a picture that no ledger knows of, as after a new one was begun, from tmp/jobs/ back into input/.
+
+    Returns where it is; None when none is there. Its sidecar goes first.
+    """
+    files = sorted(workspace.source.iterdir()) if workspace.source.is_dir() else []
+    sidecars = [file for file in files if file.suffix.lower() == ".toml"]
+    for picture in files:
+        if picture not in sidecars:
+            side = sidecars[0].name.removeprefix(picture.stem) if sidecars else ".toml"
+            target, side_target = free_paths(instance.input, picture.stem, (picture.suffix, side))
+            if sidecars:
+                move(sidecars[0], side_target)
+            move(picture, target)
+            return target
+    return None

@@ -24,8 +24,9 @@ from framedaemon.ledger import DropRow, Ledger
 from framedaemon.log import get_log
 from framedaemon.naming import show
 from framedaemon.plugins import Registry
-from framedaemon.requests import take_cancellations
+from framedaemon.requests import take_requests
 from framedaemon.retention import prune_daily
+from framedaemon.retrying import put_back_orphan
 from framedaemon.settings import Settings
 from framedaemon.status import Status, write_status
 from framedaemon.workspace import Workspace, orphans, sweep_copies
@@ -83,10 +84,15 @@ class Service:
     def idle(self) -> bool:
         """Whether there is nothing left to do: no job at work or in the queue, no file settling."""
         settled = self._scan is not None and self._scan.settling == 0 and not self.woken
-        return settled and not self.busy and self._ledger.next_due() is None
+        return settled and not self.busy and (self._ledger.next_due() is None or self._held_back)
 
-    def recover(self) -> None:
-        """Put right what a crash left half done. Runs once, before the first tick."""
+    @property
+    def _held_back(self) -> bool:
+        """Whether all that is left waits for a machine that seems to be at fault."""
+        return self._ledger.breaker.holds_all(time.time())
+
+    def recover(self) -> bool:
+        """Put right what a crash left half done, before the first tick; True. Where it raises, call it again."""
         wall = time.time()
         for folder in (self._instance.output, self._instance.input):
             sweep_copies(folder)
@@ -102,8 +108,14 @@ class Service:
             self._dispatch.close_if_ended(drop.id)
         known = {drop.id for drop in self._ledger.drops("claiming", "open", "closing")}
         for folder in orphans(self._instance.jobs, known):
-            self._log.warning("orphan_removed", folder=str(folder))
+            try:
+                back = put_back_orphan(self._instance, Workspace(folder))
+            except OSError as error:
+                self._log.error("orphan_kept", folder=str(folder), reason=str(error))
+                continue
             Workspace(folder).remove()
+            self._log.warning("orphan_removed", folder=str(folder), put_back=show(back) if back is not None else None)
+        return True
 
     def tick(self, now: float) -> float:
         """Do all that can be done now; returns when, on the clock of ``now``, the next pass is due."""
@@ -113,11 +125,15 @@ class Service:
         while self._reports:
             self._dispatch.hear(self._reports[0], now, wall)
             self._reports.popleft()  # only now: while the disk is full the ledger cannot be written
-        for job_id in take_cancellations(self._instance):
-            self._dispatch.cancel(job_id, wall)
+        for request in take_requests(self._instance):
+            if request.job is not None:
+                self._dispatch.cancel(request.job, wall)
+            else:
+                self._ledger.try_now(wall)
         if not self._resting and now >= (self._scan_allowed if self.woken else self._scan_due):
             self._take_in(now, wall)
-        self._dispatch.publish_held(wall)
+        if not self.holding:
+            self._dispatch.publish_held(wall)
         if not self._resting:
             self._dispatch.start_next(now, wall)
         if not self._resting and now >= self._prune_due:

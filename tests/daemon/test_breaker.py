@@ -239,7 +239,7 @@ def test_a_failure_that_is_noted_twice_counts_once(bench: Bench) -> None:
 def test_an_operator_may_have_it_tried_at_once(bench: Bench) -> None:
     _open(bench)
 
-    bench.breaker.try_now(40.0)
+    bench.ledger.try_now(40.0)
 
     assert bench.breaker.blocks(WAN, 40.0) is None
     assert bench.next(40.0) == "d"

@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from framedaemon.errors import SettingsError
 from framedaemon.ledger import ENDED, STRIKES, JobRow, JobState, Ledger, Outcome, RetryKind
 
 BROKEN_NAME = os.fsdecode(b"caf\xe9/\xff\n.jpg")
@@ -469,7 +470,7 @@ def test_a_ledger_of_a_newer_framedaemon_is_left_alone(path: Path, read_only: bo
     newer.execute("PRAGMA user_version = 99")
     newer.close()
 
-    with pytest.raises(sqlite3.OperationalError, match="has version 99; this framedaemon knows 2"):
+    with pytest.raises(SettingsError, match="has version 99; this framedaemon knows 2"):
         Ledger(path, read_only)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from framedaemon.intake import Intake
 from framedaemon.ledger import Ledger
 from framedaemon.loop import _Loop, _Signals, lock, serve
 from framedaemon.requests import ask_to_cancel, daemon_pid
+from framedaemon.service import Service
 from framedaemon.settings import read_settings
 from living import CONFIG, drop, files_below, jobs_of, living, make_instance
 
@@ -104,7 +106,7 @@ def test_a_killed_daemon_leaves_a_lock_that_the_next_one_takes(instance: Instanc
         wait_until(lambda: drawing(instance), "the job")
         running.signal(signal.SIGKILL)
         running.wait()
-    assert instance.lock.read_text() == str(running.process.pid)
+    assert int(instance.lock.read_text()) == running.process.pid
     (instance.tmp / "go").touch()
 
     serve(instance, until_empty=True)
@@ -282,6 +284,94 @@ def test_a_daemon_without_events_says_so(tmp_path: Path) -> None:
         running.wait_for("input_unwatched")
 
         assert "poll" in running.said("input_unwatched")[0]["reason"]
+
+
+def test_a_ledger_lost_and_begun_anew_costs_no_picture(instance: Instance) -> None:
+    drop(instance, "sub/a.png", SIDECAR)
+    with daemon(instance) as running:
+        wait_until(lambda: drawing(instance), "the job")
+        running.signal(signal.SIGKILL)
+        running.wait()
+    for file in instance.tmp.glob("ledger*"):
+        file.unlink()
+    instance.ledger.write_bytes(b"garbled")
+    with pytest.raises(SettingsError, match="damaged"):
+        serve(instance)
+    instance.ledger.unlink()
+    (instance.tmp / "go").touch()
+
+    assert serve(instance, until_empty=True).ended == {"done": 1}
+
+    assert files_below(instance.input) == {"done/a.png", "done/a.toml"}
+    assert not any(instance.jobs.iterdir())
+
+
+def test_a_start_waits_for_room_on_the_disk_and_goes_on(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    drop(instance, "a.png")
+    tries = iter([OSError(28, "No space left on device"), sqlite3.OperationalError("disk I/O error")])
+    recover = Service.recover
+
+    def crowded(service: Service) -> bool:
+        for error in tries:
+            raise error
+        return recover(service)
+
+    monkeypatch.setattr(Service, "recover", crowded)
+    monkeypatch.setattr("framedaemon.trouble.free_bytes", lambda folder: 0)
+    monkeypatch.setattr("framedaemon.trouble.RETRY_SECONDS", 0.01)
+
+    assert serve(instance, until_empty=True).ended == {"done": 1}
+
+    said = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [line["reason"] for line in said if line["event"] == "start_waits"] == ["[Errno 28] No space left on device"]
+
+
+def test_a_daemon_that_was_told_to_hold_does_not_even_put_right_what_a_crash_left(instance: Instance) -> None:
+    job = _claim(instance, "a.png")
+    ledger = Ledger(instance.ledger)
+    ledger.start(job, 1.0)
+    ledger.close()
+
+    with daemon(instance, "--hold") as running:
+        wait_until(instance.status.exists, "the first pass")
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+
+    (held,) = jobs_of(instance)
+    assert (held.state, held.strikes) == ("running", 1)
+
+
+def test_a_job_that_takes_the_daemon_down_each_time_is_quarantined_and_the_others_are_made(instance: Instance) -> None:
+    """The machine goes down whenever it runs: as its first two attempts did, so does the last."""
+    poison = _claim(instance, "poison.png")
+    ledger = Ledger(instance.ledger)
+    ledger.start(poison, 1.0)
+    ledger.again(poison, "crashed", "the daemon or the machine stopped in the middle of it", 2.0, 2.0)
+    ledger.start(poison, 3.0)
+    ledger.again(poison, "crashed", "the daemon or the machine stopped in the middle of it", 4.0, 4.0)
+    ledger.start(poison, 5.0)
+    ledger.close()
+    drop(instance, "good.png")
+
+    assert serve(instance, until_empty=True).ended == {"done": 1, "quarantined": 1}
+
+    said = (instance.failed / "poison.error.txt").read_text()
+    assert said.count("the daemon or the machine stopped in the middle of it") == 4, "the reason, and three attempts"
+    assert (instance.output / "good.mp4").exists()
+
+
+def test_a_daemon_until_empty_ends_when_the_machine_is_at_fault_and_says_so(tmp_path: Path) -> None:
+    instance = make_instance(tmp_path, CONFIG + '[defaults.encode]\nuse = "ffmpeg"\n')
+    for name in "abcd":
+        drop(instance, f"{name}.png", '[generate]\nuse = "faulty"\nfault = "raise"\n')
+
+    served = serve(instance, until_empty=True)
+
+    assert served.problems == ("3 different jobs in a row failed (RuntimeError) in faulty, blend, ffmpeg",)
+    assert {job.state for job in jobs_of(instance)} == {"waiting"}
+    assert all(job.strikes == 0 for job in jobs_of(instance))
 
 
 def test_a_daemon_until_empty_counts_what_ended_meanwhile(instance: Instance) -> None:

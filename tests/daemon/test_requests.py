@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from framedaemon.instance import Instance, create
-from framedaemon.requests import ask_to_cancel, daemon_pid, take_cancellations
+from framedaemon.requests import Request, ask_to_cancel, ask_to_try, daemon_pid, take_requests
 
 
 @pytest.fixture
@@ -33,30 +33,38 @@ def test_a_request_waits_for_a_daemon_and_is_given_once(instance: Instance) -> N
     told = ask_to_cancel(instance, "20261122T124530-9f3a1c77-1")
 
     assert not told
-    assert list(take_cancellations(instance)) == ["20261122T124530-9f3a1c77-1"]
-    assert list(take_cancellations(instance)) == []
+    assert list(take_requests(instance)) == [Request("20261122T124530-9f3a1c77-1")]
+    assert list(take_requests(instance)) == []
 
 
 def test_asking_twice_is_as_good_as_once(instance: Instance) -> None:
     ask_to_cancel(instance, "a-1")
     ask_to_cancel(instance, "a-1")
 
-    assert list(take_cancellations(instance)) == ["a-1"]
+    assert list(take_requests(instance)) == [Request("a-1")]
+
+
+def test_one_may_ask_that_all_that_waits_be_tried(instance: Instance) -> None:
+    ask_to_cancel(instance, "a-1")
+
+    assert not ask_to_try(instance)
+
+    assert list(take_requests(instance)) == [Request("a-1"), Request(None)]
 
 
 def test_without_requests_there_are_none(instance: Instance) -> None:
-    assert list(take_cancellations(instance)) == []
+    assert list(take_requests(instance)) == []
 
 
 @pytest.mark.parametrize(
     "name",
-    ["cancel", "cancel ", "cancel a b", "cancel .._x", "dance a-1", "cancel " + "a" * 65, "cancel a\n"],
+    ["cancel", "cancel ", "cancel a b", "cancel .._x", "dance a-1", "try a-1", "cancel " + "a" * 65, "cancel a\n"],
 )
 def test_what_is_no_request_is_taken_away_and_not_heeded(instance: Instance, name: str) -> None:
     ask_to_cancel(instance, "a-1")
     (instance.tmp / "requests" / name).touch()
 
-    assert list(take_cancellations(instance)) == ["a-1"]
+    assert list(take_requests(instance)) == [Request("a-1")]
     assert list((instance.tmp / "requests").iterdir()) == []
 
 
@@ -64,7 +72,7 @@ def test_a_folder_among_the_requests_stops_nobody(instance: Instance) -> None:
     ask_to_cancel(instance, "b-1")
     (instance.tmp / "requests" / "a folder").mkdir()
 
-    assert list(take_cancellations(instance)) == ["b-1"]
+    assert list(take_requests(instance)) == [Request("b-1")]
 
 
 def test_a_running_daemon_is_woken(instance: Instance, running: int) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from framedaemon.instance import Instance
 from framedaemon.ledger import DropRow
-from framedaemon.retrying import put_back
+from framedaemon.retrying import put_back, put_back_orphan
+from framedaemon.workspace import Workspace
 from living import files_below, make_instance, run_all
 
 
@@ -96,6 +97,29 @@ def test_a_mended_picture_that_was_put_back_becomes_a_video(instance: Instance) 
     put_back(instance, drop_of("cat.png", "failed/cat.png", "cat.toml"))
 
     assert [job.state for job in run_all(instance)] == ["done"]
+
+
+def test_a_picture_that_no_ledger_knows_goes_back_with_its_sidecar(instance: Instance) -> None:
+    workspace = Workspace(instance.jobs / "lost")
+    workspace.source.mkdir(parents=True)
+    (workspace.source / "cat.png").write_text("picture")
+    (workspace.source / "cat.png.toml").write_text("sidecar")
+    (instance.input / "cat.png").write_text("another")
+
+    back = put_back_orphan(instance, workspace)
+
+    assert back == instance.input / "cat-2.png"
+    assert back.read_text() == "picture"
+    assert (instance.input / "cat-2.png.toml").read_text() == "sidecar"
+
+
+def test_a_folder_without_a_picture_gives_nothing_back(instance: Instance) -> None:
+    workspace = Workspace(instance.jobs / "lost")
+    workspace.job(1)
+
+    assert put_back_orphan(instance, workspace) is None
+    workspace.source.mkdir()
+    assert put_back_orphan(instance, workspace) is None
 
 
 def _picture() -> bytes:

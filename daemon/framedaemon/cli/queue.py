@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from framedaemon.instance import Instance
-    from framedaemon.ledger import JobRow, JobState, Ledger
+    from framedaemon.ledger import JobRow, JobState, Ledger, RetryKind
 
 _SHOWN_JOBS = 20
 _ENDED: tuple[JobState, ...] = ("done", "failed", "quarantined", "cancelled")
+_KINDS = ("rejected", "memory", "failed", "crashed", "stalled", "quarantined", "cancelled")
 _IDS = "Ids as `framedaemon jobs` lists them."
 
 
@@ -73,33 +75,45 @@ def retry(
         list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids as `framedaemon jobs` lists them.")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every picture in input/failed/ that a job failed for.")] = False,
+    kind: Annotated[str | None, typer.Option(help=f"Those whose job ended so: {', '.join(_KINDS)}.")] = None,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="No picture, but jobs that wait, whatever for: the daemon tries them now.")
+    ] = False,
+    json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """Move pictures from input/failed/ back into input/, sidecar and all: they are tried again.
 
-    Example: framedaemon retry --all
+    Example: framedaemon retry --kind crashed
     """
     from framedaemon.naming import show
     from framedaemon.retrying import put_back
 
-    if bool(job) == every:
-        raise typer.BadParameter("name jobs, or give --all")
+    if sum((bool(job), every, kind is not None, waiting)) != 1:
+        raise typer.BadParameter("name jobs, or give one of --all, --kind and --waiting")
+    ended_so = _known_kind(kind) if kind is not None else None
     here, _ = open_instance(instance)
+    if waiting:
+        _try_waiting(here)
+        return
     with _ledger(here) as ledger:
-        failed = ledger.jobs("failed", "quarantined", "cancelled") if ledger else []
-        wanted = failed if every else [row for row in failed if row.id in (job or [])]
+        wanted = _failed(ledger, job or [], ended_so) if ledger else []
         drops = [ledger.drop(id) for id in dict.fromkeys(row.drop_id for row in wanted)] if ledger else []
     missing = set(job or []) - {row.id for row in wanted}
     for id in sorted(missing):
         print(f"{id}: no job with this id has failed", file=sys.stderr)
-    gone = 0
+    moved, gone = [], 0
     for drop in drops:
         back = put_back(here, drop)
         if back is not None:
-            print(f"{show(drop.name)}: back in {show(back.parent)}")
-        elif not every:
+            moved.append({"name": show(drop.name), "path": show(back)})
+            if not json:
+                print(f"{show(drop.name)}: back in {show(back.parent)}")
+        elif job:
             gone += 1
             print(f"{show(drop.name)}: is not in {show(here.failed)} any more", file=sys.stderr)
+    if json:
+        print_json(moved)
     raise typer.Exit(1 if missing or gone else 0)
 
 
@@ -133,8 +147,6 @@ def plugins(json: JsonOption = False, instance: InstanceOption = None) -> None:
 
     Example: framedaemon plugins
     """
-    from dataclasses import asdict
-
     from framedaemon.plugins import load_plugins
 
     here, settings = open_instance(instance)
@@ -146,6 +158,27 @@ def plugins(json: JsonOption = False, instance: InstanceOption = None) -> None:
         for plugin in registry.plugins.values():
             print(f"{plugin.name:<12}{plugin.state:<10}{', '.join(plugin.stages) or plugin.reason}  ({plugin.origin})")
     raise typer.Exit(1 if any(registry.broken()) else 0)
+
+
+def _failed(ledger: Ledger, ids: list[str], kind: RetryKind | None) -> list[JobRow]:
+    """Jobs that ended without a video: those of ``ids``, or that ended as ``kind`` says, or all."""
+    if kind is not None:
+        return ledger.ended_by(kind)
+    failed = ledger.jobs("failed", "quarantined", "cancelled")
+    return [row for row in failed if row.id in ids] if ids else failed
+
+
+def _try_waiting(instance: Instance) -> None:
+    from framedaemon.requests import ask_to_try
+
+    told = ask_to_try(instance)
+    print("the daemon was told" if told else "no daemon is running; they will be tried when one starts")
+
+
+def _known_kind(word: str) -> RetryKind:
+    if word not in _KINDS:
+        raise typer.BadParameter(f"{word} is none of {', '.join(_KINDS)}", param_hint="--kind")
+    return cast("RetryKind", word)
 
 
 def _known_state(word: str) -> JobState:
@@ -161,15 +194,13 @@ def _known_state(word: str) -> JobState:
 def _ledger(instance: Instance) -> Iterator[Ledger | None]:
     """The ledger to read, or None when no daemon has ever run here."""
     from framedaemon.ledger import Ledger
+    from framedaemon.trouble import said_plainly
 
     if not instance.ledger.exists():
         yield None
         return
-    ledger = Ledger(instance.ledger, read_only=True)
-    try:
+    with said_plainly(instance.ledger), closing(Ledger(instance.ledger, read_only=True)) as ledger:
         yield ledger
-    finally:
-        ledger.close()
 
 
 def _facts(instance: Instance) -> dict[str, Any]:
@@ -193,10 +224,12 @@ def _facts(instance: Instance) -> dict[str, Any]:
         ended = ledger.jobs(*_ENDED, limit=_SHOWN_JOBS // 2) if ledger else []
         waiting = ledger.jobs("queued", "waiting", "publishing", limit=_SHOWN_JOBS // 2) if ledger else []
         counts = ledger.count() if ledger else {}
+        breakers = ledger.breaker.standing() if ledger else []
     return {
         "daemon": daemon_pid(instance),
         "draining": said.draining if said is not None else False,
         "problems": list(said.problems) if said is not None else [],
+        "breakers": [asdict(breaker) | {"said": breaker.describe()} for breaker in breakers],
         "current": current,
         "counts": counts,
         "waiting": [_job_facts(job) for job in waiting],
@@ -237,6 +270,8 @@ def _table(facts: dict[str, Any]) -> Table:
         table.add_row("running", current["name"], current["step"] or ", ".join(stages) or "planning", frames, left, "")
     for job in (*reversed(facts["waiting"]), *facts["ended"]):
         table.add_row(job["state"], job["name"], "", "", "", job["output"] or job["reason"])
+    for breaker in facts["breakers"]:
+        table.add_row("breaker", "", "", "", "", breaker["said"])
     for problem in facts["problems"]:
         table.add_row("problem", "", "", "", "", problem)
     return table
