@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
@@ -172,3 +173,36 @@ def test_what_is_no_stream_of_packets_is_never_cut(container: str) -> None:
 
 def _fast(codec: str) -> str | None:
     return None if codec in ("prores", "ffv1") else "veryfast"
+
+
+class Careless(Ffmpeg):
+    """Joins, but ``arrange`` does something to the parts first."""
+
+    def __init__(self, arrange: Callable[[list[Path]], list[Path]]) -> None:
+        self.arrange = arrange
+
+    def join(self, parts: Sequence[Path], takes: ClipSpec, delivery: Delivery, options: FfmpegOptions) -> None:
+        super().join(self.arrange(list(parts)), takes, delivery, options)
+
+
+def _swapped(parts: list[Path]) -> list[Path]:
+    return parts[::-1]
+
+
+def _without_the_last(parts: list[Path]) -> list[Path]:
+    return parts[:-1]
+
+
+def _encoded_again(parts: list[Path]) -> list[Path]:
+    again = [part.with_name(f"again-{part.name}") for part in parts]
+    for part, other in zip(parts, again, strict=True):
+        subprocess.run([ffmpeg_binary(), "-loglevel", "error", "-i", str(part), str(other)], check=True)
+    return again
+
+
+@pytest.mark.parametrize("arrange", [_swapped, _without_the_last, _encoded_again])
+def test_the_contract_sees_a_joining_that_is_none(tmp_path: Path, arrange: Callable[[list[Path]], list[Path]]) -> None:
+    with pytest.raises(AssertionError):
+        EncoderContract().test_joined_parts_are_the_clip_and_nothing_is_encoded_again(
+            Careless(arrange), FfmpegOptions(), ClipSpec(97, 75, 6, NTSC), Placement(), tmp_path
+        )
