@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from framedaemon.fingerprint import GRID, LUMA, Fingerprints, colour_of, distance
+from framedaemon.fingerprint import GRID, LUMA, Fingerprint, Fingerprints, colour_of, distance
 from framedaemon.sources import Picture, Source
 
 # Levels of spread: below the first a frame is of one colour, above the second it is a picture of something.
@@ -44,10 +44,15 @@ def blank_frames(streamed: Fingerprints, source: Source, sources_at: Sequence[tu
     flat = {index for index in range(len(streamed)) if streamed.spread(index) < _FLAT}
     if not flat:
         return []
+    sources = [frame for frame, _ in sources_at]
     if not isinstance(source, Picture):
-        return _between_detailed(streamed, flat, [frame for frame, _ in sources_at])
-    blank = sorted(flat) if len(flat) == len(streamed) else _out_of_nothing(streamed, flat)
-    return [index for index in blank if not _is_common(streamed, index, source)]
+        return _between_detailed(streamed, flat, sources)
+    if len(flat) == len(streamed):
+        blank = flat
+    else:  # what is filled in leads gently to a blank source frame and away again: sources are judged by themselves too
+        blank = {*_out_of_nothing(streamed, flat, range(len(streamed))), *_out_of_nothing(streamed, flat, sources)}
+        blank |= {*_between_detailed(streamed, flat, sources)}
+    return [index for index in sorted(blank) if not _is_common(streamed, index, source)]
 
 
 def is_black(streamed: Fingerprints, index: int) -> bool:
@@ -78,20 +83,21 @@ def _between_detailed(streamed: Fingerprints, flat: set[int], sources: Sequence[
     return blank
 
 
-def _out_of_nothing(streamed: Fingerprints, flat: set[int]) -> list[int]:
-    """Runs of flat frames that begin or end with a leap such as the clip has not before or elsewhere.
+def _out_of_nothing(streamed: Fingerprints, flat: set[int], frames: Sequence[int]) -> list[int]:
+    """Those of ``frames`` in runs of flat ones that begin or end with a leap such as ``frames`` have not elsewhere.
 
     With fewer than three frames there is nothing to tell a leap from the camera's own pace.
     """
-    if len(streamed) < 3:
+    if len(frames) < 3:
         return []
-    usual = _usual_step(streamed, flat)
-    blank: list[int] = []
-    for first, last in _runs(flat):
-        begins = _leaps(streamed, first, -1, flat, usual)
-        if begins or _leaps(streamed, last, 1, flat, usual):
-            blank += range(first, last + 1)
-    return blank
+    shown = [streamed[index] for index in frames]
+    blank = {place for place, index in enumerate(frames) if index in flat}
+    usual = _usual_step(shown, blank)
+    found: list[int] = []
+    for first, last in _runs(blank):
+        if _leaps(shown, first, -1, blank, usual) or _leaps(shown, last, 1, blank, usual):
+            found += [frames[place] for place in range(first, last + 1)]
+    return found
 
 
 def _runs(numbers: set[int]) -> Iterator[tuple[int, int]]:
@@ -101,25 +107,25 @@ def _runs(numbers: set[int]) -> Iterator[tuple[int, int]]:
         yield members[0], members[-1]
 
 
-def _usual_step(streamed: Fingerprints, flat: set[int]) -> float:
+def _usual_step(shown: Sequence[Fingerprint], flat: set[int]) -> float:
     """The median distance between neighbours that are not flat; 0 where there are none."""
     steps = [
-        distance(streamed[index - 1], streamed[index])
-        for index in range(1, len(streamed))
+        distance(shown[index - 1], shown[index])
+        for index in range(1, len(shown))
         if index not in flat and index - 1 not in flat
     ]
     return float(np.median(steps)) if steps else 0.0
 
 
-def _leaps(streamed: Fingerprints, blank: int, way: int, flat: set[int], usual: float) -> bool:
+def _leaps(shown: Sequence[Fingerprint], blank: int, way: int, flat: set[int], usual: float) -> bool:
     """Whether a flat frame is much further from its neighbour that way than that is from the next, as in no fade."""
     neighbour, beyond = blank + way, blank + 2 * way
-    if not 0 <= neighbour < len(streamed):
+    if not 0 <= neighbour < len(shown):
         return False
     pace = 0.0
-    if 0 <= beyond < len(streamed) and beyond not in flat:
-        pace = distance(streamed[neighbour], streamed[beyond])
-    return distance(streamed[blank], streamed[neighbour]) > max(_LEAP, _LEAP_STEPS * max(usual, pace))
+    if 0 <= beyond < len(shown) and beyond not in flat:
+        pace = distance(shown[neighbour], shown[beyond])
+    return distance(shown[blank], shown[neighbour]) > max(_LEAP, _LEAP_STEPS * max(usual, pace))
 
 
 def _is_common(streamed: Fingerprints, index: int, picture: Picture) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -105,6 +106,28 @@ def test_black_footage_is_honest() -> None:
     assert _blank_footage([DETAIL, BLACK, BLACK, DETAIL], [0, 1, 2, 3]) == []
 
 
+def test_a_blank_source_frame_is_found_although_what_is_filled_in_leads_to_it() -> None:
+    drawn = pan(12, step=1.0)
+    drawn[6] = np.full_like(drawn[6], 128)
+    frames = _filled_in(drawn)
+
+    assert _blank(frames) == []
+    assert blank_frames(stream(frames), Picture(DETAIL), [(2 * j, j) for j in range(12)]) == [12]
+
+
+def test_a_frame_filled_in_with_nan_is_blank_however_fast_the_picture_moves() -> None:
+    frames = _filled_in(pan(6, step=12.0))
+    frames[5] = np.zeros_like(frames[5])
+
+    assert blank_frames(stream(frames), Picture(DETAIL), [(2 * j, j) for j in range(6)]) == [5]
+
+
+def test_a_fade_is_honest_with_what_is_filled_in() -> None:
+    frames = _filled_in(fade(pan(12, step=0.2), 3))
+
+    assert blank_frames(stream(frames), Picture(DETAIL), [(2 * j, j) for j in range(12)]) == []
+
+
 def test_a_black_frame_filled_in_between_two_of_footage_is_blank() -> None:
     first, second = pan(2)
 
@@ -157,6 +180,12 @@ def _blank(frames: Sequence[Frame], picture: Frame | None = None) -> list[int]:
 def _blank_footage(frames: Sequence[Frame], sources: Sequence[int]) -> list[int]:
     places = [(frame, number) for number, frame in enumerate(sources)]
     return blank_frames(stream(frames), _footage(len(sources)), places)
+
+
+def _filled_in(frames: Sequence[Frame]) -> list[Frame]:
+    """``frames`` with the mean of two neighbours between them."""
+    means = [((a.astype(np.uint16) + b) // 2).astype(np.uint8) for a, b in pairwise(frames)]
+    return [frame for pair in zip(frames, means, strict=False) for frame in pair] + [frames[-1]]
 
 
 def _footage(frames: int) -> Footage:
