@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -50,6 +51,7 @@ class Closing:
             raise StageFailed(f"the finished video is not in {show(folder)} any more")
         self._write_receipt(folder / "receipt.json", target)
         self._ledger.finish(job.id, "done", "", now)
+        shutil.rmtree(folder, ignore_errors=True)  # checkpoints: other jobs of its drop may need the room
         return target
 
     def close_drop(self, drop: DropRow) -> None:

@@ -58,6 +58,17 @@ def test_a_video_appears_with_its_receipt_under_the_reserved_name(desk: Desk) ->
     assert desk.job.state == "done"
 
 
+def test_a_published_video_leaves_no_checkpoints_behind(desk: Desk) -> None:
+    """Its drop may have other jobs, which want the room."""
+    (desk.folder / "segments").mkdir()
+    (desk.folder / "segments" / "000000.mp4").write_bytes(b"part")
+
+    desk.closing.publish(desk.job, 3.0)
+
+    assert not desk.folder.exists()
+    assert desk.workspace.source.exists()
+
+
 def test_a_name_that_was_taken_meanwhile_is_not_overwritten(desk: Desk) -> None:
     taken = desk.instance.output / "pets" / "cat.mp4"
     taken.parent.mkdir()
