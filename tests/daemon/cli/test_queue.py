@@ -6,15 +6,19 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from commands import PATIENT, PROGRAM, SIDECAR, Commands, daemon, drawing, drop_capabilities, wait_until
+from framedaemon.breaker import Fault
+from framedaemon.cli.queue import _KINDS
 from framedaemon.instance import Instance
-from framedaemon.ledger import Ledger
-from living import drop, files_below, jobs_of, make_instance, run_all
+from framedaemon.ledger import Ledger, RetryKind
+from living import drop, files_below, jobs_of, living, make_instance, run_all
 
 BROKEN_NAME = os.fsdecode(b"caf\xe9\n.png")
 READING = [["status"], ["status", "--json"], ["status", "--follow"], ["jobs"], ["jobs", "--json"], ["plugins"]]
@@ -200,7 +204,66 @@ def test_what_cannot_be_retried_is_said(command: Commands, instance: Instance) -
     assert "pets/bad.png: is not in" in said.err
 
 
-@pytest.mark.parametrize("words", [[], ["--all", "some-job"]])
+def test_pictures_are_retried_by_how_their_jobs_ended(command: Commands, instance: Instance) -> None:
+    none, said = command("retry", "--kind", "crashed"), command("retry", "--kind", "rejected", "--json")
+
+    assert (none.code, none.out, none.err) == (0, "", "")
+    assert sorted(said.json, key=str) == [
+        {"name": r"caf\xe9\n.png", "path": rf"{instance.input}/caf\xe9\n.png"},
+        {"name": "pets/bad.png", "path": str(instance.input / "pets" / "bad.png")},
+    ]
+
+
+def test_a_kind_that_is_none_is_refused_with_those_there_are(command: Commands, instance: Instance) -> None:
+    said = command("retry", "--kind", "lost")
+
+    assert said.code == 2
+    assert "quarantined" in said.err
+    assert sorted(_KINDS) == sorted(get_args(RetryKind))
+
+
+def test_what_waits_is_tried_when_the_operator_says_so(command: Commands, instance: Instance) -> None:
+    ledger = Ledger(instance.ledger)
+    ledger.claiming([("d9", "new.png", None)], 1.0)
+    ledger.add_job("d9", 1, "{}", "new", 0, 1.0)
+    ledger.set_drop("d9", "open")
+    ledger.wait("d9-1", "no room", 9e9)
+    ledger.close()
+
+    said = command("retry", "--waiting")
+    with living(instance) as service:
+        service.holding = True
+        service.tick(time.monotonic())
+
+    assert said.out == "no daemon is running; they will be tried when one starts\n"
+    assert next(job.not_before for job in jobs_of(instance) if job.id == "d9-1") < 9e9
+
+
+def test_an_open_breaker_is_shown(command: Commands, instance: Instance) -> None:
+    ledger = Ledger(instance.ledger)
+    for id in "xyz":
+        ledger.breaker.failed(id, 1, Fault("crashed", "SIGSEGV", "wan, ffmpeg"), 3, 60.0, 1e9)
+    ledger.close()
+
+    (breaker,) = command("status", "--json").json["breakers"]
+    (row,) = (line for line in command("status").out.splitlines() if line.startswith("breaker"))
+
+    assert (breaker["place"], breaker["until"]) == ("wan, ffmpeg", 1e9 + 60)
+    assert "3 different jobs in a row crashed (SIGSEGV) in wan, ffmpeg: the machine seems to be at fault" in row
+
+
+@pytest.mark.parametrize("words", [["status"], ["jobs"], ["retry", "--all"], ["cancel", "x"]])
+def test_a_damaged_ledger_is_said_without_a_traceback(command: Commands, instance: Instance, words: list[str]) -> None:
+    instance.ledger.write_bytes(b"garbled")
+
+    said = command(*words)
+
+    assert said.code == 2
+    assert "the ledger is damaged" in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("words", [[], ["--all", "some-job"], ["--all", "--kind", "failed"], ["--waiting", "some-job"]])
 def test_a_retry_of_nothing_or_of_both_is_wrong_usage(command: Commands, instance: Instance, words: list[str]) -> None:
     assert command("retry", *words).code == 2
 
