@@ -163,7 +163,8 @@ class _Resting:
 
     def beyond(self, kind: Literal["done", "failed"], days: int, most: int, now: float) -> list[Stale]:
         """Those in a folder that are older than ``days``, or too much for ``most`` bytes; 0: no limit."""
-        stale, rests = [], list(self._found(kind)) if days or most else []
+        latest = float("inf") if most else now - days * _DAY_SECONDS
+        stale, rests = [], list(self._found(kind, latest)) if days or most else []
         total = sum(rest.bytes for rest in rests)
         for rest in rests:
             age = int((now - rest.since) / _DAY_SECONDS)
@@ -177,9 +178,10 @@ class _Resting:
             stale.append(Stale(kind, rest.files, why))
         return stale
 
-    def _found(self, kind: str) -> Iterator[_Rest]:
+    def _found(self, kind: str, latest: float) -> Iterator[_Rest]:
+        """Those in a folder that came there no later than ``latest``: the others need not be looked at."""
         for place, (drop, ended) in self._rests.items():
-            if place.startswith(f"{kind}/"):
+            if place.startswith(f"{kind}/") and ended <= latest:
                 files = tuple(_look(self._input, _names(PurePosixPath(place), drop)))
                 if files:
                     yield _Rest(files, max(ended, *(file.changed for file in files)))

@@ -102,6 +102,7 @@ def test_a_picture_goes_when_it_has_lain_there_for_the_days_that_were_asked_for(
     assert (one.kind, one.bytes, one.why) == ("done", 10, "put away 30 days ago; done_days is 30")
     assert house.prune(days=30.1) == []
     assert house.left == set()
+    assert house.instance.done.is_dir()
 
 
 def test_each_folder_has_its_own_limits(house: House) -> None:
@@ -143,6 +144,24 @@ def test_the_oldest_go_first_until_the_rest_fits(house: House) -> None:
 
     assert [one.why for one in stale] == ["input/done/ holds 1.2 KiB; done_bytes is 800 B"]
     assert house.left == {"done/a.png", "done/b.png"}
+
+
+def test_a_picture_at_a_place_that_was_used_before_is_as_young_as_it_is(house: House) -> None:
+    for name in ("a", "b", "a"):
+        house.put_away(f"done/{name}.png", size=400)
+
+    house.prune(RetentionSettings(done_bytes=500))
+
+    assert house.left == {"done/a.png"}
+
+
+def test_sizes_count_whatever_the_clock_says(house: House) -> None:
+    house.put_away("done/a.png", at=house.now + 400 * DAY, size=400)
+    house.put_away("done/b.png", at=house.now, size=400)
+
+    house.prune(RetentionSettings(done_days=30, done_bytes=500))
+
+    assert house.left == {"done/b.png"}
 
 
 def test_a_folder_that_is_empty_then_goes_too_and_done_itself_stays(house: House) -> None:
@@ -358,6 +377,14 @@ def test_a_clock_that_was_ahead_at_the_very_first_pass_removes_nothing_at_once(h
     house.put_away("done/cat.png")
 
     assert _daily(house, 365) == {"done/cat.png"}
+
+
+def test_a_clock_that_was_set_back_does_not_end_the_daily_passes(house: House) -> None:
+    _daily(house, 365)
+
+    _daily(house, 1)
+
+    assert json.loads((house.instance.tmp / "pruned.json").read_text())["passed"] == house.now + DAY
 
 
 def test_a_daemon_that_was_away_for_long_catches_up(house: House) -> None:
