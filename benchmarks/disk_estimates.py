@@ -53,6 +53,7 @@ class Shape:
     name: str
     texture: str
     width: int
+    """Of the video."""
     height: int
     recipe: str
     footage_seconds: float = 0.0
@@ -71,23 +72,23 @@ def _encode(container: str, codec: str = "auto", **options: object) -> str:
 _NONE, _FLOW = '[interpolate]\nuse = "none"\n', '[interpolate]\nuse = "flow"\nfactor = 2\n'
 SHAPES = (
     Shape("icon", "flat", 64, 64, _moves("push_in", 33) + _FLOW),
-    Shape("small", "natural", 320, 240, _moves("pan_left", 81) + _FLOW),
-    Shape("portrait", "natural", 832, 1216, _moves("push_in", 81) + _NONE),
-    Shape("full-hd", "natural", 1920, 1080, _moves("orbit", 49, 24) + _NONE),
+    Shape("small", "natural", 320, 240, _moves("pan_left", 49) + _FLOW),
+    Shape("portrait", "natural", 832, 1216, _moves("push_in", 49) + _NONE),
+    Shape("full-hd", "natural", 1920, 1080, _moves("orbit", 33, 24) + _NONE),
     Shape("noisy", "grain", 640, 480, _moves("push_in", 49) + _FLOW),
-    Shape("poster", "flat", 1920, 1080, _moves("pull_out", 49, 24) + _NONE + _encode("mp4", "hevc")),
-    Shape("hevc", "natural", 1280, 720, _moves("tilt_up", 49, 24) + _NONE + _encode("mp4", "hevc")),
-    Shape("av1", "natural", 854, 480, _moves("push_in", 49, 24) + _NONE + _encode("mp4", "av1")),
+    Shape("poster", "flat", 1920, 1080, _moves("pull_out", 33, 24) + _NONE + _encode("mp4", "hevc")),
+    Shape("hevc", "natural", 1280, 720, _moves("tilt_up", 33, 24) + _NONE + _encode("mp4", "hevc")),
+    Shape("av1", "natural", 854, 480, _moves("push_in", 33, 24) + _NONE + _encode("mp4", "av1")),
     Shape("av1-noisy", "grain", 640, 360, _moves("drift", 33) + _FLOW + _encode("webm", "av1")),
-    Shape("vp9", "natural", 640, 360, _moves("pan_right", 49, 24) + _NONE + _encode("webm", "vp9")),
+    Shape("vp9", "natural", 640, 360, _moves("pan_right", 33, 24) + _NONE + _encode("webm", "vp9")),
     Shape("vp9-flat", "flat", 960, 540, _moves("push_in", 33, 24) + _NONE + _encode("webm", "vp9")),
     Shape("prores", "natural", 1280, 720, _moves("push_in", 25, 24) + _NONE + _encode("mov", "prores")),
     Shape("ffv1", "grain", 640, 480, _moves("drift", 25, 24) + _NONE + _encode("mkv", "ffv1")),
     Shape("gif", "natural", 320, 240, _moves("push_in", 33) + _NONE + _encode("gif")),
     Shape("webp", "natural", 480, 270, _moves("pan_left", 33) + _NONE + _encode("webp")),
     Shape("png", "natural", 640, 480, _moves("push_in", 17) + _NONE + _encode("png")),
-    Shape("coarse", "natural", 1280, 720, _moves("orbit", 49, 24) + _NONE + _encode("mp4", crf=28)),
-    Shape("fine", "natural", 640, 480, _moves("pan_left", 49, 24) + _NONE + _encode("mkv", crf=10, bit_depth=10)),
+    Shape("coarse", "natural", 1280, 720, _moves("orbit", 33, 24) + _NONE + _encode("mp4", crf=28)),
+    Shape("fine", "natural", 640, 480, _moves("pan_left", 33, 24) + _NONE + _encode("mkv", crf=10, bit_depth=10)),
     Shape("film", "natural", 640, 360, _FLOW, footage_seconds=3),
     Shape("film-long", "grain", 480, 270, _NONE + _encode("mp4", "h264", preset="veryfast"), footage_seconds=20),
 )
@@ -173,12 +174,14 @@ def watch_peak(instance: Instance, peaks: list[int], over: threading.Event) -> N
 
 def drop(instance: Instance, shape: Shape) -> Path:
     """Write what a shape starts from, its sidecar first."""
-    (instance.input / f"{shape.name}.toml").write_text(shape.recipe)
+    size = f"[generate]\nwidth = {shape.width}\nheight = {shape.height}\n"  # photographs are larger than their videos
+    recipe = shape.recipe if shape.footage_seconds else shape.recipe.replace("[generate]\n", size)
+    (instance.input / f"{shape.name}.toml").write_text(recipe)
     ready = instance.tmp / f"{shape.name}{'.mp4' if shape.footage_seconds else '.png'}"
     if shape.footage_seconds:
         film(ready, shape)
     else:
-        cv2.imwrite(str(ready), picture(shape.texture, shape.width, shape.height))
+        cv2.imwrite(str(ready), picture(shape.texture, 2 * shape.width, 2 * shape.height))
     return ready.rename(instance.input / ready.name)
 
 
@@ -192,7 +195,7 @@ def picture(texture: str, width: int, height: int, seed: int = 5) -> npt.NDArray
         noise = throws.uniform(-1, 1, (cells * height // max(width, height) + 1, cells)).astype(np.float32)
         tint = throws.uniform(0.5, 1, 3).astype(np.float32)  # light varies more than colour
         image += strength * tint * cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
-        cells, strength = cells * 2, strength * 0.8  # as JPEG, half the bits a pixel of 20 photographs, or twice
+        cells, strength = cells * 2, strength * 0.8  # as JPEG, as many bits a pixel as photographs
     for _ in range(6):  # things, with edges
         centre = tuple(int(throws.integers(0, side)) for side in (width, height))
         colour = tuple(float(value) for value in throws.uniform(-80, 80, 3))
