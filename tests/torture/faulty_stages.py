@@ -100,7 +100,7 @@ def strike(options: FaultyCameraOptions | FaultyFlowOptions, placement: Placemen
     if count < options.times:
         with tries.open("ab") as file:
             file.write(b"x")
-        FAULTS[options.fault]()
+        STRIKES[options.fault]()
 
 
 def shrink(options: FaultyCameraOptions | FaultyFlowOptions, placement: Placement) -> None:
@@ -181,7 +181,7 @@ def oom_kills() -> str:
     return next(line for line in Path("/proc/vmstat").read_text().splitlines() if line.startswith("oom_kill "))
 
 
-FAULTS: dict[str, Callable[[], None]] = {
+STRIKES: dict[str, Callable[[], None]] = {
     "sleep": sleep,
     "stop": stop,
     "stop ffmpeg": stop_ffmpeg,
