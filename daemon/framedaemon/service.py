@@ -198,12 +198,19 @@ class Service:
         self._scan_allowed = now + _SCAN_SHARE * (time.monotonic() - started)
         for drop, rejected in self._intake.claim(scan.arrivals, wall):
             self._welcome(drop, rejected, wall)
+        waiting = self._without_sidecar() if any(orphan.settled for orphan in scan.orphans) else {}
+        stuck: list[str] = []
         for orphan in scan.orphans:
-            late = self._drop_of(orphan.name) if orphan.settled else None
-            if late is not None:
+            late = waiting.get(orphan.name) if orphan.settled else None
+            if late is not None and self._ledger.drop(late.id).sidecar is None and self._untried(late):
+                try:
+                    rejected = self._intake.adopt_sidecar(late, orphan.path, wall)
+                except OSError as error:
+                    stuck.append(f"input/{show(orphan.name)}: cannot be taken: {error.strerror or error}")
+                    continue
                 self._log.info("sidecar_adopted", name=show(orphan.name), drop=late.id)
-                self._welcome(late, self._intake.adopt_sidecar(late, orphan.path, wall), wall)
-        before, self.problems = self.problems, (*scan.problems, *self._intake.problems)
+                self._welcome(late, rejected, wall)
+        before, self.problems = self.problems, (*scan.problems, *self._intake.problems, *stuck[:20])
         for problem in self.problems:
             if problem not in before:
                 self._log.warning("input_unreadable", problem=problem)
@@ -227,15 +234,15 @@ class Service:
             if rejected is not None:
                 self._dispatch.fail(job, "failed", str(rejected), wall)
 
-    def _drop_of(self, sidecar: str) -> DropRow | None:
-        """The drop that waits for a late sidecar: its picture was taken without one, and no job of it has begun."""
-        path = PurePosixPath(sidecar)
+    def _without_sidecar(self) -> dict[str, DropRow]:
+        """The drops that were taken without a sidecar, by the names that a late one would have in input/."""
+        drops: dict[str, DropRow] = {}
         for drop in self._ledger.drops("open"):
             name = PurePosixPath(drop.name)
-            names = {f"{name.stem}.toml", f"{name.name}.toml"}
-            if drop.sidecar is None and name.parent == path.parent and path.name in names:
-                return drop if self._untried(drop) else None
-        return None
+            for sidecar in (f"{name.stem}.toml", f"{name.name}.toml"):
+                if drop.sidecar is None:
+                    drops.setdefault(str(name.parent / sidecar), drop)
+        return drops
 
     def _untried(self, drop: DropRow) -> bool:
         return all(job.attempts == 0 and job.ended is None for job in self._ledger.jobs_of(drop.id))
