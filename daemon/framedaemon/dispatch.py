@@ -108,6 +108,7 @@ class Dispatch:
                     self._log.warning("plugin_broken", plugin=plugin, reason=reason)
             self.broken.update(report.broken)
             self._passed(START, wall)
+            self._ledger.history.forget_other_machines(report.machine)
         elif self._at_work is None or report.job != self._at_work.row.id:
             return  # of a job that was cancelled meanwhile
         elif isinstance(report, Planned):

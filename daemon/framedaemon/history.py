@@ -53,6 +53,10 @@ class History:
         """The rungs of the memory ladder that worked, by `StageTask.fit_key`."""
         return dict(self._db.execute("SELECT key, rung FROM placements").fetchall())
 
+    def forget_other_machines(self, machine: str) -> None:
+        """Keep only what fitted on the machine that is `Machine.known_as` so: any other is gone, or has changed."""
+        self._db.execute("DELETE FROM placements WHERE substr(key, 1, ?) != ?", (len(machine) + 1, f"{machine} "))
+
     def remember_fit(self, key: str, rung: int) -> None:
         """Start the next job of this device, stage and shape on this rung."""
         self._db.execute("INSERT OR REPLACE INTO placements VALUES (?, ?)", (key, rung))

@@ -19,11 +19,14 @@ from pathlib import Path
 
 from framedaemon.errors import OutOfMemory
 from framedaemon.hooks import hookimpl
+from framedaemon.identity import version_of
 from framedaemon.settings import show_bytes
 from framedaemon.stages import Estimate, Machine, Placement
 from framedaemon.task import StageTask
 
 _ENDLESS = 1 << 62
+
+_OWN, _MOUNT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 def clear_cache_every(frames: int) -> int:
@@ -87,40 +90,78 @@ def this_machine(device: str, threads: int) -> Machine:
     cores = min(cores, threads) if threads else cores
     if device == "auto":
         device = _first_accelerator()
-    return Machine(device, _free_vram(device), available_ram(), cores)
+    return Machine(device, _free_vram(device), available_ram(), cores, _identity(device))
+
+
+def _identity(device: str) -> str:
+    """The device and what drives it, and all the memory there is, to the gigabyte: kernels differ in the last few."""
+    memory = f"{round(total_ram() / 2**30)} GiB of memory"
+    return ", ".join([*_accelerator(device), memory, f"framedaemon {version_of('framedaemon')}"])
+
+
+def _accelerator(device: str) -> list[str]:
+    if not device.startswith("cuda"):
+        return []
+    import torch
+
+    facts = torch.cuda.get_device_properties(torch.device(device))
+    driver = Path("/sys/module/nvidia/version")
+    version = driver.read_text(encoding="ascii").strip() if driver.exists() else "unknown"
+    return [facts.name, show_bytes(facts.total_memory), f"driver {version}", f"torch {torch.__version__}"]
+
+
+def total_ram() -> int:
+    """Bytes of main memory this process could ever take: the machine's, or its cgroup's limit."""
+    return min(_meminfo("MemTotal"), min((_limit(group) for group in _groups(_OWN, _MOUNT)), default=_ENDLESS))
 
 
 def available_ram() -> int:
     """Bytes of main memory this process may still take: what is available, or what its cgroup leaves."""
-    meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
-    available = next(int(line.split()[1]) * 1024 for line in meminfo.splitlines() if line.startswith("MemAvailable"))
-    return min(available, cgroup_room())
+    return min(_meminfo("MemAvailable"), cgroup_room())
 
 
-def cgroup_room(own: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")) -> int:
+def _meminfo(fact: str) -> int:
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{fact}:"))
+
+
+def cgroup_room(own: Path = _OWN, mount: Path = _MOUNT) -> int:
     """Bytes that control groups version 2 leave to this process; endless where there is no limit.
 
     What the kernel gives up when asked, its cache of files, is not counted as used.
     """
+    return min((_room_in(group) for group in _groups(own, mount)), default=_ENDLESS)
+
+
+def _groups(own: Path, mount: Path) -> list[Path]:
+    """The group of this process, and those above it."""
     try:
         inner = own.read_text(encoding="utf-8", errors="replace").strip().rpartition(":")[2].strip("/")
     except OSError:
-        return _ENDLESS
+        return []
     group = mount / inner
-    return min(_room_in(folder) for folder in (group, *group.parents) if folder.is_relative_to(mount))
+    return [folder for folder in (group, *group.parents) if folder.is_relative_to(mount)]
+
+
+def _limit(group: Path) -> int:
+    try:
+        limit = (group / "memory.max").read_text(encoding="ascii").strip()
+    except OSError:
+        return _ENDLESS  # the root group, and those without the memory controller, have no such file
+    return _ENDLESS if limit == "max" else int(limit)
 
 
 def _room_in(group: Path) -> int:
+    limit = _limit(group)
+    if limit == _ENDLESS:
+        return _ENDLESS
     try:
-        limit = (group / "memory.max").read_text(encoding="ascii").strip()
-        if limit == "max":
-            return _ENDLESS
         used = int((group / "memory.current").read_text(encoding="ascii"))
         facts = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
     except OSError:
-        return _ENDLESS  # the root group, and those without the memory controller, have no such files
+        return _ENDLESS
     cached = int(facts.get("inactive_file", 0)) + int(facts.get("active_file", 0))
-    return max(0, int(limit) - used + cached)
+    return max(0, limit - used + cached)
 
 
 def oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int:

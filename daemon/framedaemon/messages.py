@@ -71,6 +71,8 @@ class Ready(Message):
     say: Literal["ready"] = "ready"
     pid: int
     device: str
+    machine: str = ""
+    """`Machine.known_as`."""
     broken: dict[str, str] = {}
     """Plugins that could not be loaded, and why."""
 

@@ -114,7 +114,7 @@ class Plan:
         return PlanSummary(
             source=f"{self.source.kind} {self.source.width}x{self.source.height}",
             seed=self.seed,
-            steps=tuple(_step_summary(step, self.machine.device) for step in self.steps),
+            steps=tuple(_step_summary(step, self.machine.known_as) for step in self.steps),
             drawn=self.drawn.describe(),
             shown=self.shown.describe(),
             frames=self.shown.frames,
@@ -271,7 +271,7 @@ class _Placer:
     def step(self, kind: StageKind, stage: AnyStage, options: Options, clip: ClipSpec, estimate: Estimate) -> Step:
         task = StageTask(kind, stage.name, clip.width, clip.height, clip.frames)
         place = partial(self.registry.place, task, estimate, self.machine)
-        for rung in range(self.shrinks + self.fits.get(task.fit_key(self.machine.device), 0), self.shrinks, -1):
+        for rung in range(self.shrinks + self.fits.get(task.fit_key(self.machine.known_as), 0), self.shrinks, -1):
             with suppress(OutOfMemory):
                 return Step(task, options, estimate, place(rung), rung)
         return Step(task, options, estimate, place(self.shrinks), self.shrinks)
@@ -303,7 +303,7 @@ def _refuse_excess(plan: Plan) -> None:
         )
 
 
-def _step_summary(step: Step, device: str) -> StepSummary:
+def _step_summary(step: Step, machine: str) -> StepSummary:
     return StepSummary(
         kind=step.task.kind,
         stage=step.task.name,
@@ -312,7 +312,7 @@ def _step_summary(step: Step, device: str) -> StepSummary:
         disk_bytes=step.estimate.disk,
         seconds=round(step.estimate.seconds, 1),
         placement=asdict(step.placement),
-        fit_key=step.task.fit_key(device),
+        fit_key=step.task.fit_key(machine),
         rung=step.rung,
     )
 

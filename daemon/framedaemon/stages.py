@@ -101,6 +101,13 @@ class Machine:
     """Bytes of main memory available."""
     cores: int
     """CPU cores that this process may use."""
+    identity: str = ""
+    """What it is and has in all, in use or not: another device, driver or amount of memory makes it another machine."""
+
+    @property
+    def known_as(self) -> str:
+        """What placements that fitted are remembered by."""
+        return f"{self.device} [{self.identity}]" if self.identity else self.device
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,6 @@ class StageTask:
     frames: int
     """Source frames: those it takes, or for a generator those it draws."""
 
-    def fit_key(self, device: str) -> str:
-        """What the ledger remembers a placement by that worked: device, stage and shape."""
-        return f"{device} {self.name} {self.width}x{self.height}x{self.frames}"
+    def fit_key(self, machine: str) -> str:
+        """What the ledger remembers a placement by that worked: `Machine.known_as`, stage and shape."""
+        return f"{machine} {self.name} {self.width}x{self.height}x{self.frames}"

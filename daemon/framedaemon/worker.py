@@ -103,7 +103,7 @@ class Worker:
         self._machine: Machine = this_machine(self._settings.worker.device, self._settings.worker.threads)
         self._held: Ordered | None = None
         broken = {plugin.name: plugin.reason for plugin in self._registry.broken()}
-        line.say(Ready(pid=os.getpid(), device=self._machine.device, broken=broken))
+        line.say(Ready(pid=os.getpid(), device=self._machine.device, machine=self._machine.known_as, broken=broken))
 
     def prepare(self, order: Order) -> None:
         """Open and plan a job; say what it will take, or why it cannot be."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -709,3 +710,15 @@ def test_a_job_that_fits_in_no_placement_is_known_to_want_memory(desk: Desk) -> 
     desk.hear(Ended(job="cat-1", kind="rejected", reason="it does not fit", cause="OutOfMemory"))
 
     assert [job.id for job in desk.ledger.ended_by("memory")] == ["cat-1"]
+
+
+def test_what_fitted_is_forgotten_when_the_worker_comes_up_on_another_machine(desk: Desk) -> None:
+    before, after = (replace(machine("cuda:0"), identity=gpu).known_as for gpu in ("H100", "H200"))
+    desk.ledger.history.remember_fit(f"{before} wan 832x480x81", 2)
+
+    desk.hear(Ready(pid=1, device="cuda:0", machine=before))
+    known = desk.ledger.history.fits()
+    desk.hear(Ready(pid=2, device="cuda:0", machine=after))
+
+    assert known == {f"{before} wan 832x480x81": 2}
+    assert desk.ledger.history.fits() == {}

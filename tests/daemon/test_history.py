@@ -56,6 +56,16 @@ def test_only_the_last_twenty_jobs_count(history: History) -> None:
     assert history.seconds("flow", 10.0) == pytest.approx(10)
 
 
+def test_what_fitted_on_a_machine_is_forgotten_when_it_becomes_another(history: History) -> None:
+    history.remember_fit("cuda:0 [H100, 128 GiB] flow 64x48x161", 2)
+    history.remember_fit("cuda:0 flow 64x48x161", 1)
+    history.remember_fit("cuda:0 [H100, 12 GiB] flow 64x48x161", 3)
+
+    history.forget_other_machines("cuda:0 [H100, 128 GiB]")
+
+    assert history.fits() == {"cuda:0 [H100, 128 GiB] flow 64x48x161": 2}
+
+
 def test_a_clock_that_was_set_back_does_not_stop_the_learning(history: History) -> None:
     _measure(history, *[1000.0] * 20, now=1e9)
     _measure(history, *[10.0] * 20, now=0.0)

@@ -16,6 +16,7 @@ from framedaemon.memory import (
     clear_cache_every,
     oom_kills,
     this_machine,
+    total_ram,
 )
 from framedaemon.stages import Estimate, Machine, Placement
 from framedaemon.task import StageTask
@@ -175,6 +176,25 @@ def test_this_machine_is_measured() -> None:
     assert (here.device, here.vram) == ("cpu", 0)
     assert here.cores == len(os.sched_getaffinity(0))
     assert 0 < here.ram < 2**60
+
+
+def test_this_machine_is_the_same_however_much_memory_is_in_use() -> None:
+    before = this_machine("cpu", 1)
+    ballast = bytearray(200 * 2**20)
+    after = this_machine("cpu", 1)
+
+    assert len(ballast) and before.known_as == after.known_as
+    assert f"{round(total_ram() / GIB)} GiB of memory" in before.known_as
+
+
+def test_the_memory_in_all_is_what_a_control_group_leaves_of_it(
+    tmp_path: Path, own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _group(tmp_path / "fs" / "system.slice" / "framedaemon.service", str(GIB // 4), used=1000)
+    monkeypatch.setattr("framedaemon.memory._OWN", own)
+    monkeypatch.setattr("framedaemon.memory._MOUNT", tmp_path / "fs")
+
+    assert total_ram() == GIB // 4
 
 
 def test_threads_are_capped_but_never_beyond_what_there_is() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -314,6 +315,21 @@ def test_the_rung_is_what_worked_before_and_one_more_for_each_time_memory_ran_ou
 
     assert [step.rung for step in plan.steps] == [2, 1, 1]
     assert plan.generate.placement.reason == "on the CPU, one thread, tiles of 256"
+
+
+def test_what_fitted_on_another_machine_says_nothing_of_this_one() -> None:
+    here, there = (replace(machine(), identity=memory) for memory in ("8 GiB of memory", "64 GiB of memory"))
+    key = _plan().generate.task.fit_key(there.known_as)
+
+    rungs = [[step.rung for step in _plan(on=on, fits={key: 1}).steps] for on in (here, there)]
+
+    assert rungs == [[0, 0, 0], [1, 0, 0]]
+
+
+def test_a_machine_is_known_by_what_it_has_and_not_by_what_is_free() -> None:
+    idle, busy = (replace(machine("cuda:0", vram=vram), identity="H100, 80 GiB") for vram in (GIB, 70 * GIB))
+
+    assert idle.known_as == busy.known_as == "cuda:0 [H100, 80 GiB]"
 
 
 def test_below_the_last_rung_there_is_no_plan() -> None:

@@ -7,7 +7,7 @@ from framedaemon.task import StageTask
 TASK = StageTask("interpolate", "flow", 64, 48, 161)
 
 
-def test_a_placement_is_remembered_by_device_stage_and_shape() -> None:
+def test_a_placement_is_remembered_by_machine_stage_and_shape() -> None:
     assert TASK.fit_key("cuda:0") == "cuda:0 flow 64x48x161"
 
 
