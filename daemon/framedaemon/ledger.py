@@ -195,6 +195,8 @@ class Ledger:
     def jobs(self, *states: JobState, limit: int = -1) -> list[JobRow]:
         """Jobs in any of ``states`` (all without), the newest first."""
         where = f"WHERE jobs.state IN ({','.join('?' * len(states))})" if states else ""
+        if states and not ENDED.intersection(states):
+            where += " AND jobs.ended IS NULL"  # these are few and have an index; those that ended pile up for years
         query = f"{_JOBS} {where} ORDER BY jobs.created DESC, jobs.number DESC LIMIT ?"
         return [_job(row) for row in self._db.execute(query, (*states, limit))]
 
