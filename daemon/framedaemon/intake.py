@@ -22,7 +22,7 @@ from framedaemon.inbox import Arrival
 from framedaemon.instance import Instance
 from framedaemon.layers import load_layers, read_request
 from framedaemon.ledger import DropRow, Ledger
-from framedaemon.naming import numbered, output_path, show
+from framedaemon.naming import first_free, numbered, output_path, show
 from framedaemon.recipe import Recipe, Request
 from framedaemon.settings import Settings
 from framedaemon.workspace import Workspace, copy_as_is, flush_filesystem, move, real_folder
@@ -46,7 +46,6 @@ class Intake:
         self._settings = settings
         self._ledger = ledger
         self._listed: dict[Path, set[str]] = {}
-        self._numbers: dict[str, int] = {}
         self._blocked: dict[Path, str] = {}
         self._stuck: dict[str, str] = {}
 
@@ -61,7 +60,7 @@ class Intake:
 
     def claim(self, arrivals: Sequence[Arrival], now: float) -> list[tuple[DropRow, JobRejected | None]]:
         """Take the arrivals that are still as they were scanned; returns each drop, and why it is refused if it is."""
-        for memory in (self._listed, self._numbers, self._blocked, self._stuck):
+        for memory in (self._listed, self._blocked, self._stuck):
             memory.clear()
         taken = []
         for start in range(0, len(arrivals), BATCH):
@@ -96,7 +95,6 @@ class Intake:
 
     def _reread(self, drop: DropRow, sidecar: str, now: float) -> JobRejected | None:
         """Make a drop's jobs anew, none of which has been tried, after a late sidecar."""
-        self._numbers.clear()  # the names of the old ones are free again
         with self._ledger.transaction():
             self._ledger.set_sidecar(drop.id, sidecar)
             self._ledger.remove_jobs(drop.id)
@@ -205,10 +203,7 @@ class Intake:
         """A free name in output/ for each job; each is to be reserved before the next is asked for."""
         wanted = output_path(drop.name)
         for _ in request.recipes:
-            n = self._numbers.get(str(wanted).lower(), 1)  # or each of 10,000 pictures of one name would count from 1
-            while self._taken(str(wanted.with_name(numbered(wanted.name, n)))):
-                n += 1
-            self._numbers[str(wanted).lower()] = n
+            n = first_free(lambda n: self._taken(str(wanted.with_name(numbered(wanted.name, n)))))
             yield str(wanted.with_name(numbered(wanted.name, n)))
 
     def _taken(self, stem: str) -> bool:

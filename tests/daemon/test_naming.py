@@ -8,7 +8,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from framedaemon.naming import MAX_BYTES, free_path, free_paths, numbered, output_path, output_stem, safe_name, show
+from framedaemon.naming import (
+    MAX_BYTES,
+    first_free,
+    free_path,
+    free_paths,
+    numbered,
+    output_path,
+    output_stem,
+    safe_name,
+    show,
+)
 
 # What Linux allows as a name, as Python shows it.
 DROPPED = st.binary(min_size=1, max_size=255).map(os.fsdecode) | st.text(min_size=1)
@@ -145,3 +155,26 @@ def test_any_place_that_is_given_can_be_written_to(name: str) -> None:
 
     assert len(os.fsencode(place.name)) <= 255
     assert place.parent == Path("/nowhere")
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2, 3, 4, 7, 8, 1000])
+def test_the_first_free_number_follows_those_that_are_taken(taken: int) -> None:
+    assert first_free(lambda n: n <= taken) == taken + 1
+
+
+def test_a_free_number_is_found_without_asking_for_each() -> None:
+    asked: list[int] = []
+
+    def taken(n: int) -> bool:
+        asked.append(n)
+        return n <= 10_000
+
+    free = first_free(taken)
+
+    assert free == 10_001
+    assert len(asked) < 30
+
+
+@given(st.sets(st.integers(1, 60)))
+def test_a_number_between_gaps_is_free_too(taken: set[int]) -> None:
+    assert first_free(lambda n: n in taken) not in taken
