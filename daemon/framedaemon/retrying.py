@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from framedaemon.instance import Instance
 from framedaemon.ledger import DropRow
 from framedaemon.naming import free_paths
+from framedaemon.shares import Shares
 from framedaemon.workspace import Workspace, move, real_folder
 
 
@@ -46,13 +47,14 @@ def _move_back(rests: Path, folder: Path, name: PurePosixPath, sidecar_name: str
 def put_back_orphan(instance: Instance, workspace: Workspace) -> Path | None:
     """Move a picture that no ledger knows of, as after a new one was begun, from tmp/jobs/ back into input/.
 
-    Returns where it is; None when none is there. Its sidecar goes first.
+    Returns where it is; None when none is there. Its sidecar goes first. Raises OSError where input/ does not take it.
     """
     files = sorted(workspace.source.iterdir()) if workspace.source.is_dir() else []
     sidecars = [file for file in files if file.suffix.lower() == ".toml"]
     for picture in files:
         if picture not in sidecars:
             side = sidecars[0].name.removeprefix(picture.stem) if sidecars else ".toml"
+            Shares(instance).require(instance.input)
             target, side_target = free_paths(instance.input, picture.stem, (picture.suffix, side))
             if sidecars:
                 move(sidecars[0], side_target)

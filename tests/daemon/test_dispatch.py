@@ -283,6 +283,7 @@ def test_a_video_that_cannot_be_published_is_kept_and_published_when_it_can(desk
 
     desk.dispatch.publish_held(30.0)
     desk.instance.output.unlink()
+    desk.instance.output.mkdir()
     desk.dispatch.publish_held(36.0)
     desk.dispatch.publish_held(50.0)
 

@@ -113,6 +113,18 @@ def test_a_picture_that_no_ledger_knows_goes_back_with_its_sidecar(instance: Ins
     assert (instance.input / "cat-2.png.toml").read_text() == "sidecar"
 
 
+def test_a_picture_that_no_ledger_knows_stays_while_input_is_gone(instance: Instance) -> None:
+    workspace = Workspace(instance.jobs / "lost")
+    workspace.source.mkdir(parents=True)
+    (workspace.source / "cat.png").write_text("picture")
+    instance.input.rename(instance.root / "away")
+
+    with pytest.raises(FileNotFoundError, match="mount missing"):
+        put_back_orphan(instance, workspace)
+
+    assert (workspace.source / "cat.png").exists()
+
+
 def test_a_folder_without_a_picture_gives_nothing_back(instance: Instance) -> None:
     workspace = Workspace(instance.jobs / "lost")
     workspace.job(1)
