@@ -231,15 +231,24 @@ def _date(path: Path, mtime: float) -> None:
         return
 
 
-_SET: dict[str, Callable[[Workbench, int, random.Random], Row]] = {
-    "clock set back a year": partial(clock_set, "clock set back a year", -YEAR),
-    "clock set ahead a year": partial(clock_set, "clock set ahead a year", YEAR),
-    "clock set back ten minutes": partial(clock_set, "clock set back ten minutes", -600),
-    "clock to and fro": to_and_fro,
-    "daylight saving": daylight_saving,
-}
+def _where_possible(
+    fault: Callable[[Workbench, int, random.Random], Row],
+) -> Callable[[Workbench, int, random.Random], Row]:
+    def strike_where_possible(bench: Workbench, trials: int, rng: random.Random) -> Row:
+        lacks = lacking()
+        if lacks is not None:
+            print(f"left out: {lacks}")
+            return Row("clock")
+        return fault(bench, trials, rng)
+
+    return strike_where_possible
+
 
 FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = {
-    **(_SET if lacking() is None else {}),
+    "clock set back a year": _where_possible(partial(clock_set, "clock set back a year", -YEAR)),
+    "clock set ahead a year": _where_possible(partial(clock_set, "clock set ahead a year", YEAR)),
+    "clock set back ten minutes": _where_possible(partial(clock_set, "clock set back ten minutes", -600)),
+    "clock to and fro": _where_possible(to_and_fro),
+    "daylight saving": _where_possible(daylight_saving),
     "strange mtimes": strange_mtimes,
 }

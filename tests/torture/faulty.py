@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from framedaemon.instance import Instance
@@ -56,8 +56,7 @@ class Fault:
     """No attempt that was struck takes longer."""
     hopeless: str | None = None
     """What the reason says of a picture that is struck every time; None: there is none such."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    before: Callable[[Instance], Sequence[str]] = lambda instance: ()
+    before: Sequence[str] = ()
     """What the daemon is started under."""
 
 
@@ -72,28 +71,25 @@ def faulty_instance(bench: Workbench, name: str, worker: str = "") -> Instance:
 def strike(bench: Workbench, trials: int, fault: Fault) -> Row:
     """Rounds of pictures, half of them struck, until ``trials`` attempts were; all must end as if nothing were."""
     row = Row(fault.name)
-    instance = faulty_instance(bench, fault.name.replace(" ", "-"), fault.worker)
-    drops: list[Dropped] = []
     for round in bench.trials(trials):
         if row.trials >= trials or row.violations:
             break
-        drops += _round(bench, instance, fault, round, min(2, trials))
-        run(instance, drops, row, fault.before(instance), fault.environment)
+        instance = faulty_instance(bench, f"{fault.name.replace(' ', '-')}{round}", fault.worker)
+        drops = _round(bench, instance, fault, hopeless=round == 0 and trials > 1)
+        run(instance, drops, row, fault.before)
         row.add(in_the_end(instance, drops), trials=0)
         row.add(left_behind(instance), trials=0)
-        struck, wrong = _judge(instance, fault, hopeless=trials > 1)
-        row.trials = struck
-        row.add(wrong, trials=0)
+        struck, wrong = _judge(instance, fault, hopeless=round == 0 and trials > 1)
+        row.add(wrong, trials=struck)
     return row
 
 
-def _round(bench: Workbench, instance: Instance, fault: Fault, round: int, struck: int) -> list[Dropped]:
-    drops = []
-    for number in range(struck):
-        name = f"struck{round}x{number}"
+def _round(bench: Workbench, instance: Instance, fault: Fault, hopeless: bool) -> list[Dropped]:
+    drops = [bench.drop(instance, "honest.png", 0)]
+    for number in range(2 if hopeless else 1):
+        name = f"struck{number}"
         drops.append(bench.drop(instance, f"{name}.png", number, _keyed(fault.sidecar, name, 1)))
-        drops.append(bench.drop(instance, f"honest{round}x{number}.png", number))
-    if fault.hopeless is not None and round == 0 and struck > 1:
+    if fault.hopeless is not None and hopeless:
         made = bench.drop(instance, "hopeless.png", 3, _keyed(fault.sidecar, "hopeless", 1000))
         drops.append(Dropped(made.name, made.sha256, None, made.sidecar))
     return drops
