@@ -39,41 +39,40 @@ class Closing:
         Raises OSError (a full disk, a vanished output/): call it again then, as after a crash; StageFailed when the
         video is nowhere, so that it has to be made again.
         """
-        self._shares.require(self._instance.output)
         folder = Workspace(self._instance.jobs / job.drop_id).job(job.number)
-        made = next((path for path in folder.glob("video*")), None)
-        target = self._instance.output / job.output if job.output is not None else None
-        if made is not None and target is not None and os.path.lexists(target):
-            target = move_aside(made, target)  # copied across filesystems, its original not yet removed
-        elif made is not None:
-            target = self._move_out(job, made)
-        if target is None:
-            raise StageFailed(f"the finished video is not in {show(folder)} any more")
-        self._write_receipt(folder / "receipt.json", target)
+        with self._shares.held(self._instance.output) as output:
+            made = next((path for path in folder.glob("video*")), None)
+            target = output / job.output if job.output is not None else None
+            if made is not None and target is not None and os.path.lexists(target):
+                target = move_aside(made, target)  # copied across filesystems, its original not yet removed
+            elif made is not None:
+                target = self._move_out(job, made, output)
+            if target is None:
+                raise StageFailed(f"the finished video is not in {show(folder)} any more")
+            self._write_receipt(folder / "receipt.json", target)
         self._ledger.finish(job.id, "done", "", now)
         shutil.rmtree(folder, ignore_errors=True)  # checkpoints: other jobs of its drop may need the room
-        return target
+        return self._instance.output / target.relative_to(output)
 
     def close_drop(self, drop: DropRow) -> None:
         """Put the picture of a drop whose jobs have all ended where it belongs, with the reasons if any failed.
 
         Raises OSError; call it again then, as after a crash.
         """
-        self._shares.require(self._instance.input)
         jobs = self._ledger.jobs_of(drop.id)
         failed = [job for job in jobs if job.state != "done"]
         workspace = Workspace(self._instance.jobs / drop.id)
         folder = self._instance.failed if failed else self._instance.done
-        rests = self._put_away(drop, workspace.source, folder, self._explain(drop, failed) if failed else None)
-        self._ledger.close_drop(drop.id, str(rests.relative_to(self._instance.input)))
+        rests = self._put_away(drop, workspace.source, folder.name, self._explain(drop, failed) if failed else None)
+        self._ledger.close_drop(drop.id, str(rests))
         workspace.remove()
 
-    def _move_out(self, job: JobRow, made: Path) -> Path:
-        folder = self._instance.output / PurePosixPath(job.stem).parent
+    def _move_out(self, job: JobRow, made: Path, output: Path) -> Path:
+        folder = output / PurePosixPath(job.stem).parent
         folder.mkdir(parents=True, exist_ok=True)
         while True:
             target, _ = free_paths(folder, PurePosixPath(job.stem).name, (made.suffix, RECEIPT_SUFFIX))
-            self._ledger.publishing(job.id, str(target.relative_to(self._instance.output)))
+            self._ledger.publishing(job.id, str(target.relative_to(output)))
             try:
                 move(made, target)
             except FileExistsError:
@@ -91,19 +90,23 @@ class Closing:
         write_atomically(video.parent / f"{name}{RECEIPT_SUFFIX}", data.encode("ascii"))
         written.unlink()
 
-    def _put_away(self, drop: DropRow, source: Path, folder: Path, reason: str | None) -> Path:
-        """Move the picture and its sidecar to where they rest, ``reason`` beside them; no link is followed there."""
-        below = PurePosixPath(folder.name) / PurePosixPath(drop.name).parent
+    def _put_away(self, drop: DropRow, source: Path, folder: str, reason: str | None) -> PurePosixPath:
+        """Move the picture and its sidecar to where they rest, ``reason`` beside them; no link is followed there.
+
+        ``folder``: done or failed. Returns where the picture is, below input/.
+        """
+        below = PurePosixPath(folder) / PurePosixPath(drop.name).parent
         if drop.rests is not None:  # after a crash it goes where it was going: its sidecar may be there already
             below = PurePosixPath(drop.rests).parent
         sidecar = source / drop.sidecar if drop.sidecar is not None else None
-        try:
-            with real_folder(self._instance.input, below, make=drop.rests is None, moved=True) as place:
-                return self._instance.input / below / self._put_into(place, below, drop, source, reason)
-        except OSError:
-            if sidecar is None or os.path.lexists(sidecar):
-                self._ledger.closing(drop.id, None)  # others may take the place meanwhile
-            raise
+        with self._shares.held(self._instance.input) as held:
+            try:
+                with real_folder(held, below, make=drop.rests is None, moved=True) as place:
+                    return below / self._put_into(place, below, drop, source, reason)
+            except OSError:
+                if sidecar is None or os.path.lexists(sidecar):
+                    self._ledger.closing(drop.id, None)  # others may take the place meanwhile
+                raise
 
     def _put_into(self, place: Path, below: PurePosixPath, drop: DropRow, source: Path, reason: str | None) -> str:
         """Fill ``place``, which is ``below`` input/; returns the name that the picture got."""

@@ -54,10 +54,10 @@ def put_back_orphan(instance: Instance, workspace: Workspace) -> Path | None:
     for picture in files:
         if picture not in sidecars:
             side = sidecars[0].name.removeprefix(picture.stem) if sidecars else ".toml"
-            Shares(instance).require(instance.input)
-            target, side_target = free_paths(instance.input, picture.stem, (picture.suffix, side))
-            if sidecars:
-                move(sidecars[0], side_target)
-            move(picture, target)
-            return target
+            with Shares(instance).held(instance.input) as folder:
+                target, side_target = free_paths(folder, picture.stem, (picture.suffix, side))
+                if sidecars:
+                    move(sidecars[0], side_target)
+                move(picture, target)
+            return instance.input / target.name
     return None

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from framedaemon.instance import Instance
@@ -26,13 +27,23 @@ class Shares:
         for folder in (instance.input, instance.output):
             self._look(folder)
 
-    def require(self, folder: Path) -> None:
-        """Ask before anything is put into ``folder``. Raises OSError where it, or what was mounted there, is gone."""
-        if not folder.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "the folder is not there; is a mount missing?", str(folder))
-        if not self._look(folder) and folder.name in self._mounts:
-            why = f"nothing is mounted there any more (if that is to stay so, take {folder.name} out of tmp/mounts)"
-            raise OSError(errno.ENODEV, why, str(folder))
+    @contextmanager
+    def held(self, folder: Path) -> Iterator[Path]:
+        """A path that goes on meaning ``folder`` as it is now, even when it is unmounted or renamed meanwhile.
+
+        Raises OSError where the folder is gone, or nothing is mounted on it any more.
+        """
+        try:
+            handle = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(error.errno, "the folder is not there; is a mount missing?", str(folder)) from None
+        try:
+            if not self._look(folder) and folder.name in self._mounts:
+                why = f"nothing is mounted there any more (if that is to stay so, take {folder.name} out of tmp/mounts)"
+                raise OSError(errno.ENODEV, why, str(folder))
+            yield Path(f"/proc/self/fd/{handle}")
+        finally:
+            os.close(handle)
 
     def _look(self, folder: Path) -> bool:
         """Whether something is mounted on ``folder``; if so, it is kept in mind."""
