@@ -4,8 +4,8 @@ A job is admitted when, on every filesystem it writes to,
 
     free - reserved >= max(temporary + video, 3 x video) + keep_free_bytes
 
-where ``reserved`` is what was promised there to others and is not written yet. Three times the video covers an
-estimate that is wrong by half and the copy across filesystems while it is published.
+where ``reserved`` is what was promised there to others and is not written yet. The video's size is that of a middling
+one: three times that covers a busy one, or a usual one and its copy across filesystems while it is published.
 """
 
 from __future__ import annotations

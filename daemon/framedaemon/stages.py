@@ -293,7 +293,7 @@ class Encoder(Protocol[E]):
         """
 
     def estimate(self, takes: ClipSpec, options: E) -> Estimate:
-        """What encoding needs; ``disk`` is the size of the finished video."""
+        """What encoding needs; ``disk`` is the size of a usual video: the disk guard leaves room for three of them."""
 
     def load(self, placement: Placement, options: E) -> AbstractContextManager[Encode]:
         """Yields the function that pulls the clip and writes the file.

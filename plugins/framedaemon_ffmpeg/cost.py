@@ -1,8 +1,8 @@
 """What an encoding will need, from measurements on photographs, generated clips and footage.
 
 Bytes: a first picture, then changes, at each codec's default crf. The figures are those of a middling clip among seven
-photographs under a moving camera and eleven clips, generated and filmed: in h264, half of these take 0.75 to 1.2 times
-what is estimated, the busiest 2.9 times that, and a camera that stands still a fifth. Only the frames could tell which;
+photographs under a moving camera and eleven clips, generated and filmed: in h264, half of these take 0.8 to 1.4 times
+what is estimated, the busiest 3.3 times that, and a camera that stands still a quarter. Only the frames could tell which;
 the disk guard leaves room for three times the estimate, and learns from what videos really took.
 """
 
@@ -46,10 +46,10 @@ class _Cost:
 
 
 _COSTS: Mapping[str, _Cost] = {
-    "h264": _Cost(1.1, 0.20, 6.0, 245, 14, 0.20),
-    "hevc": _Cost(1.1, 0.165, 6.0, 240, 22, 0.50),
-    "av1": _Cost(1.15, 0.15, 8.0, 140, 76, 0.45),
-    "vp9": _Cost(2.1, 0.16, 8.0, 190, 10, 1.00),
+    "h264": _Cost(1.1, 0.17, 6.0, 245, 14, 0.20),
+    "hevc": _Cost(1.1, 0.14, 6.0, 240, 22, 0.50),
+    "av1": _Cost(1.15, 0.13, 8.0, 140, 76, 0.45),
+    "vp9": _Cost(2.1, 0.13, 8.0, 190, 10, 1.00),
     "prores": _Cost(6.0, 6.0, 1.0, 40, 12, 0.20),
     "ffv1": _Cost(10.5, 10.5, 1.0, 95, 4, 0.10),
     "webp": _Cost(1.0, 1.0, 20.0, 30, 4, 0.20),
