@@ -2,8 +2,8 @@
 
 Bytes: a first picture, then changes, at each codec's default crf. The figures are those of a middling clip among seven
 photographs under a moving camera and eleven clips, generated and filmed: in h264, half of these take 0.8 to 1.4 times
-what is estimated, the busiest 3.3 times that, and a camera that stands still a quarter. Only the frames could tell which;
-the disk guard leaves room for three times the estimate, and learns from what videos really took.
+what is estimated, the busiest 3.3 times that, and a camera that stands still a quarter. Only the frames could tell
+which; the disk guard leaves room for three times the estimate, and learns from what videos really took.
 """
 
 from __future__ import annotations
