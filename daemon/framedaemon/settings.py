@@ -139,7 +139,7 @@ class LogSettings(Section):
 
 
 class RetentionSettings(Section):
-    """What `framedaemon prune`, and the daemon once a day, removes: never videos, and only what the daemon put there."""
+    """What `framedaemon prune`, and the daemon once a day, removes: no videos, and only what the daemon put there."""
 
     done_days: int = Field(0, ge=0, le=36_500)
     """A picture goes from input/done/ this many days after it was put there; 0: never for its age."""
