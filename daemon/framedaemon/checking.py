@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from framedaemon.errors import JobRejected
@@ -26,6 +27,11 @@ def problems_of(instance: Instance, settings: Settings) -> list[str]:
         f"{folder}: cannot be written to"
         for folder in (instance.input, instance.output, instance.tmp)
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK)
+    ]
+    problems += [
+        f"{place}: everybody can write to it, and so decide what the daemon does: chmod o-w {place}"
+        for place in (instance.root, instance.config, instance.tmp)
+        if place.exists() and place.stat().st_mode & stat.S_IWOTH
     ]
     registry = load_plugins(instance.plugins, settings.plugins.disabled)
     problems += [f"plugin {plugin.name} ({plugin.origin}): {plugin.reason}" for plugin in registry.broken()]

@@ -93,7 +93,7 @@ def _ballast(instance: Instance, settings: Settings) -> Ballast:
 @contextmanager
 def lock(instance: Instance) -> Iterator[None]:
     """Hold the instance: one daemon at a time. Raises SettingsError, naming the one that holds it."""
-    handle = os.open(instance.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = os.open(instance.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)  # who may read it may hold it
     try:
         if not _locked(handle, _LOCK_SECONDS):
             pid = os.read(handle, 32).decode("ascii", "replace").strip()

@@ -103,3 +103,13 @@ def test_what_rests_in_done_and_failed_is_nobodys_problem(instance: Instance) ->
         (folder / "cat.toml").write_text("nonsense")
 
     assert problems(instance) == []
+
+
+@pytest.mark.parametrize("name", [".", "config.toml", "tmp"])
+def test_what_decides_what_the_daemon_does_is_not_everybodys(instance: Instance, name: str) -> None:
+    place = instance.root / name
+    place.chmod(place.stat().st_mode | 0o002)
+
+    assert problems(instance) == [
+        f"{place}: everybody can write to it, and so decide what the daemon does: chmod o-w {place}"
+    ]

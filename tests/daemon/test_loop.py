@@ -425,3 +425,11 @@ def _cpu_seconds(pid: int) -> float:
 def _frames(video: Path) -> int:
     with av.open(str(video)) as file:
         return sum(1 for _ in file.decode(video=0))
+
+
+def test_a_stranger_cannot_hold_the_lock(instance: Instance) -> None:
+    """Who may read a file may lock it, and would keep every daemon from starting."""
+    with lock(instance):
+        mode = instance.lock.stat().st_mode
+
+    assert mode & 0o007 == 0

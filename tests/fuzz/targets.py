@@ -162,7 +162,8 @@ def _take(instance: Instance, ledger: Ledger, intake: Intake) -> None:
         rests = ledger.drop(drop.id).rests
         assert rests is not None and (instance.input / rests).is_file()
         assert (instance.input / rests).resolve().is_relative_to(instance.failed.resolve())
-    assert len(scan.arrivals) == len(list(instance.failed.rglob("*.error.txt")))
+    reasons = [path for path in instance.failed.rglob("*.error.txt") if path.is_file()]
+    assert len(scan.arrivals) == len(reasons)
 
 
 def _check_stem(output: Path, stem: str) -> None:
