@@ -17,6 +17,7 @@ import av
 import pytest
 
 from framedaemon.instance import Instance
+from framedaemon.ledger import Ledger
 from framedaemon.service import Service
 from framedaemon.status import read_status
 from framedaemon_ffmpeg.binary import ffmpeg_binary
@@ -108,6 +109,15 @@ def resumed_at(instance: Instance) -> int:
     return max((event["frames"] for event in told if event["event"] == "clip_resumed"), default=0)
 
 
+def learnt(instance: Instance) -> float | None:
+    """Seconds that the ledger expects of the encoder for a megapixel."""
+    ledger = Ledger(instance.ledger, read_only=True)
+    try:
+        return ledger.history.seconds("ffmpeg", 1.0)
+    finally:
+        ledger.close()
+
+
 def test_a_killed_worker_costs_at_most_one_part(tmp_path: Path, undisturbed: list[bytes]) -> None:
     instance = make(tmp_path)
 
@@ -125,6 +135,7 @@ def test_a_killed_worker_costs_at_most_one_part(tmp_path: Path, undisturbed: lis
     assert reached - LONGEST <= resumed_at(instance) == receipt["resumed_at_frame"] <= goes_on_at
     assert receipt["frames"]["filled"] == FRAMES - 1
     assert receipt["gate"]["passed"]
+    assert learnt(instance) is None, "how long a part takes says nothing of how long the whole does"
 
 
 def test_a_part_that_a_crash_has_torn_is_made_again(tmp_path: Path, undisturbed: list[bytes]) -> None:

@@ -269,8 +269,7 @@ class Dispatch:
         if self.progress is None or work.plan is None:
             return
         if report.stage in {step.stage for step in work.plan.steps}:
-            self.progress.stages[report.stage] = (report.done, report.total)
-            self.progress.step = ""
+            self.progress.advance(report.stage, report.done, report.total)
         else:
             self.progress.step = f"{report.stage} {100 * report.done // max(1, report.total)} %"
 

@@ -22,7 +22,7 @@ from typing import Any
 from framedaemon.fingerprint import Fingerprints
 from framedaemon.identity import hash_file
 from framedaemon.weave import Tally
-from framedaemon.workspace import write_atomically
+from framedaemon.workspace import flush_folder, write_atomically
 
 
 def key_of(*facts: object) -> str:
@@ -49,6 +49,7 @@ class Segments:
         All else in the folder is removed: it is torn, of another clip, or behind a part that is not there.
         """
         self._folder.mkdir(exist_ok=True)
+        flush_folder(self._folder.parent)
         kept = 0
         while kept < len(self) and self._take_up(kept, fingerprints, tally):
             kept += 1

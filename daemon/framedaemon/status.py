@@ -31,6 +31,8 @@ class Progress:
     """What a stage does that gives no frames for a while: ``denoise 30 %``."""
     expected_seconds: float | None = None
     """For the whole job: by what earlier ones took, else by the stages' estimates."""
+    begun: dict[str, int] = field(default_factory=dict)
+    """For each stage, the frames that were there already when this attempt began."""
 
     def expect(self, plan: PlanSummary, history: History) -> None:
         """Take the expected time from the plan; stages overlap, so the slowest counts."""
@@ -39,12 +41,19 @@ class Progress:
             seconds if seconds is not None else step.seconds for seconds, step in zip(known, plan.steps, strict=True)
         )
 
+    def advance(self, stage: str, done: int, total: int) -> None:
+        """A frame came out of ``stage``: number ``done`` of ``total``."""
+        self.begun.setdefault(stage, done - 1)
+        self.stages[stage] = (done, total)
+        self.step = ""
+
     def remaining_seconds(self, now: float) -> float | None:
         """How long it will still take: by the frames so far once there are some, else by what was expected."""
         elapsed = max(0.0, now - self.started)
-        done, total = list(self.stages.values())[-1] if self.stages else (0, 0)
-        if total and done >= max(10, total // 50):
-            return elapsed * (total - done) / done
+        stage, (done, total) = list(self.stages.items())[-1] if self.stages else ("", (0, 0))
+        made = done - self.begun.get(stage, 0)
+        if total and made >= max(10, total // 50):
+            return elapsed * (total - done) / made
         return max(0.0, self.expected_seconds - elapsed) if self.expected_seconds is not None else None
 
 

@@ -148,7 +148,8 @@ class Worker:
         facts = receipt.describe(plan, made, name=order.name, sha256=held.sha256, job=order.job, attempt=order.attempt)
         write_atomically(folder / "receipt.json", receipt.encode(facts))
         get_log().info("video_made", bytes=made.bytes, seconds=made.seconds, gate=made.gate.to_json())
-        self._line.say(Finished(job=order.job, video=made.video.name, bytes=made.bytes, seconds=made.seconds))
+        seconds = made.seconds if not made.resumed_at else {}  # of a part: nothing to learn from for whole videos
+        self._line.say(Finished(job=order.job, video=made.video.name, bytes=made.bytes, seconds=seconds))
 
     def _guarded(self, order: Order, work: Callable[[], None]) -> Ended | None:
         """Do ``work``; whatever it raises becomes the end of this attempt. SystemExit too: a plugin may say it."""

@@ -60,6 +60,15 @@ def test_where_nothing_is_known_nothing_is_said() -> None:
     assert Progress("1-1", "photo.jpg", 1, 100.0).remaining_seconds(now=160.0) is None
 
 
+def test_frames_that_were_there_already_say_nothing_of_the_pace() -> None:
+    """An attempt that goes on at 700 of 1000 frames and made 50 in a minute needs five more."""
+    progress = Progress("1-1", "photo.jpg", 2, 100.0)
+    progress.advance("ffmpeg", 701, 1000)
+    progress.advance("ffmpeg", 750, 1000)
+
+    assert progress.remaining_seconds(now=160.0) == pytest.approx(300.0)
+
+
 def test_what_is_expected_is_the_slowest_stage_by_earlier_jobs_else_by_its_estimate(ledger: Ledger) -> None:
     plan = make_plan(picture(), Recipe(), registry_of(), machine(), seed=1).summary()
     progress = _progress()
