@@ -68,8 +68,8 @@ def compare(folder: Path, width: int, height: int, frames: int, at: float) -> No
     whole = run(folder / "whole", width, height, frames, "--whole")
     print_row("one encode", whole, "")
     parts = run(folder / "parts", width, height, frames)
-    slower, larger = parts["seconds"] / whole["seconds"], parts["bytes"] / whole["bytes"]
-    print_row("in parts", parts, f"{slower:.3f} x the seconds and {larger:.4f} x the bytes of one encode")
+    slower, busier, larger = (parts[key] / whole[key] for key in ("seconds", "cpu", "bytes"))
+    print_row("in parts", parts, f"{slower:.3f} x the seconds, {busier:.3f} x the cpu, {larger:.4f} x the bytes")
     reached = kill(folder / "killed", width, height, frames, round(at * shown))
     again = run(folder / "killed", width, height, frames)
     quicker, begin = again["seconds"] / parts["seconds"], again["resumed_at"]
@@ -83,7 +83,10 @@ def compare(folder: Path, width: int, height: int, frames: int, at: float) -> No
 
 
 def print_row(name: str, took: dict[str, Any], note: str) -> None:
-    print(f"{name:16}{took['seconds']:>9.1f} s{took['bytes']:>12} bytes   {note}".rstrip(), flush=True)
+    print(
+        f"{name:16}{took['seconds']:>9.1f} s{took['cpu']:>9.1f} s of cpu{took['bytes']:>12} bytes   {note}".rstrip(),
+        flush=True,
+    )
 
 
 def plan_of(picture: Path, width: int, height: int, frames: int) -> tuple[Plan, Registry]:
@@ -135,7 +138,8 @@ def run_child(folder: Path, width: int, height: int, frames: int, whole: bool) -
             print(done, flush=True)
 
     made = pipeline.run(plan, folder, registry, "{}", report)
-    print(json.dumps({"bytes": made.bytes, "resumed_at": made.resumed_at}), flush=True)
+    cpu = sum(os.times()[:4])  # ours and that of finished children: ffmpeg
+    print(json.dumps({"bytes": made.bytes, "resumed_at": made.resumed_at, "cpu": cpu}), flush=True)
 
 
 def digest(video: Path) -> list[bytes]:
