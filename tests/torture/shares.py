@@ -7,27 +7,21 @@ from __future__ import annotations
 
 import random
 import subprocess
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from framedaemon.instance import Instance
 from torture.disks import memory, mounted, unmount
-from torture.invariants import Violation
 from torture.report import Row
-from torture.stream import Stream, Stuck
-from torture.workbench import Daemon, Workbench
-
-# A share is away for at most so long: a job is at its end, its video waits, its picture waits.
-_AWAY_SECONDS = 3.0
+from torture.stream import Stream
+from torture.strikes import Strike, suffer
+from torture.workbench import Workbench
 
 _SHARE_BYTES = 32 << 20
 
 # As somebody else than root: permissions count.
 _PLAIN = ("setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner")
-
-Strike = Callable[[Path], AbstractContextManager[None]]
 
 
 @contextmanager
@@ -93,46 +87,18 @@ def share_gone(bench: Workbench, trials: int, rng: random.Random, restarted: boo
         for folder in (instance.input, instance.output):
             mounts.enter_context(memory(_backing(folder), _SHARE_BYTES))
             mounts.enter_context(mounted(_backing(folder), folder, "--bind"))
-        _suffer(Stream(bench, bench.instance("shares"), rng, row), trials, _OF_MOUNTS, restarted)
+        stream = Stream(bench, bench.instance("shares"), rng, row)
+        suffer(stream, trials, (instance.input, instance.output), _OF_MOUNTS, restarted, _PLAIN)
     return row
 
 
 def folder_gone(bench: Workbench, trials: int, rng: random.Random, restarted: bool = False) -> Row:
     """The same with folders that are no mount points."""
     row = Row("folder gone" + (", daemon restarted" if restarted else ""))
-    _suffer(Stream(bench, bench.instance("folders"), rng, row), trials, _OF_FOLDERS, restarted)
+    instance = bench.instance("folders")
+    stream = Stream(bench, instance, rng, row)
+    suffer(stream, trials, (instance.input, instance.output), _OF_FOLDERS, restarted, _PLAIN)
     return row
-
-
-def _suffer(stream: Stream, trials: int, strikes: tuple[Strike, ...], restarted: bool) -> None:
-    instance, rng, row = stream.instance, stream.rng, stream.row
-    daemon = Daemon(instance, *_PLAIN)
-    try:
-        for _ in stream.bench.trials(trials):
-            stream.linger()
-            folder, strike = rng.choice((instance.input, instance.output)), rng.choice(strikes)
-            with ExitStack() as undo:
-                undo.enter_context(strike(folder))
-                time.sleep(rng.uniform(0.0, _AWAY_SECONDS))
-                if restarted:
-                    daemon.kill()
-                    daemon = Daemon(instance, *_PLAIN)
-                    time.sleep(rng.uniform(0.0, _AWAY_SECONDS))
-                with daemon.stopped():
-                    undo.close()
-                    stream.struck(f"{folder.name}/ {strike.__name__}")
-            if restarted and not daemon.running:  # it said that it cannot start, and is started again
-                daemon = Daemon(instance, *_PLAIN)
-            stream.feed_until_finished()
-            if row.violations:
-                return
-        stream.rest()
-        with daemon.stopped():
-            stream.rested()
-    except (Stuck, FileExistsError) as error:
-        row.add([Violation("lost", str(error))], trials=0)
-    finally:
-        daemon.kill()
 
 
 def _backing(folder: Path) -> Path:
