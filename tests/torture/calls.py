@@ -11,15 +11,18 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
+from framedaemon.instance import Instance
 from framedaemon_ffmpeg.binary import ffmpeg_binary
-from torture.invariants import after_a_crash, in_the_end
+from torture.invariants import Dropped, Violation, after_a_crash, in_the_end
 from torture.report import Row
 from torture.strace import CALLS, Moment, moments, traced
 from torture.stream import Stream, Stuck, lives
 from torture.workbench import Daemon, Workbench, descendants, is_alive, once, wait_until
+
+REFUSED = "[encode]\nbit_depth = 9\n"
+"""A sidecar for which a picture is refused when it is claimed: no worker has to start."""
 
 _KILLED = (-9, 137)
 _LEDGER_WRITE = "pwrite64"
@@ -160,6 +163,17 @@ def ffmpeg_calls(bench: Workbench, trials: int, rng: random.Random) -> Row:
     return row
 
 
+def strike_once(instance: Instance, drop: Dropped, moment: Moment) -> tuple[bool, list[Violation]]:
+    """Kill the service at a moment, counted from its start, and let another end its work.
+
+    Returns whether it came to that moment, and what was broken right after it or in the end.
+    """
+    died = once(instance, "strace", "-q", "-o", "/dev/null", *moment.kill()) in _KILLED
+    found = after_a_crash(instance, [drop])
+    once(instance)
+    return died, found + in_the_end(instance, [drop])
+
+
 def first_start(bench: Workbench, trials: int, rng: random.Random) -> Row:
     """Kill the first daemon of a new instance before each of its calls, one folder for each trial.
 
@@ -168,23 +182,17 @@ def first_start(bench: Workbench, trials: int, rng: random.Random) -> Row:
     row = Row("first start: each call")
     counted = bench.instance("counted")
     log = counted.root / "strace.txt"
-    bench.drop(counted, "picture.png", sidecar=_REFUSED)
+    bench.refuse(counted, "picture.png", sidecar=REFUSED)
     once(counted, "strace", "-q", "-y", "-o", str(log), "-e", f"trace={CALLS}")
     for moment in _shuffled(moments(log), bench, trials, rng):
         instance = bench.instance(f"{moment.call}-{moment.number}")
-        drop = replace(bench.drop(instance, "picture.png", sidecar=_REFUSED), frames=None)
-        died = once(instance, "strace", "-q", "-o", "/dev/null", *moment.kill()) in _KILLED
-        row.add(after_a_crash(instance, [drop]), trials=died)
+        died, violations = strike_once(instance, bench.refuse(instance, "picture.png", sidecar=REFUSED), moment)
+        row.add(violations, trials=died)
         row.states[moment.call] += died
-        once(instance)
-        row.add(in_the_end(instance, [drop]), trials=0)
         if row.violations:
             return row
         shutil.rmtree(instance.root)
     return row
-
-
-_REFUSED = "[encode]\nbit_depth = 9\n"
 
 
 def _shuffled(found: list[Moment], bench: Workbench, trials: int, rng: random.Random) -> Iterator[Moment]:

@@ -13,15 +13,17 @@ from typing import NamedTuple
 
 from torture.workbench import wait_until
 
+# How our processes talk to each other.
+_TELL = "sendto"
+_HELD_MICROSECONDS = 50_000
+
 CALLS = ",".join(
     (
         *("renameat2", "rename", "renameat", "unlink", "unlinkat", "rmdir", "mkdir", "mkdirat", "link", "symlink"),
-        *("fsync", "fdatasync", "syncfs", "write", "pwrite64", "ftruncate", "fallocate", "openat", "sendto"),
+        *("fsync", "fdatasync", "syncfs", "write", "pwrite64", "ftruncate", "fallocate", "openat", _TELL),
     )
 )
 """Those by which anything of ours lasts or reaches another process. mmap'ed files apart: SQLite's index of its log."""
-
-_HELD_MICROSECONDS = 50_000
 
 _LINE = re.compile(r"(?:(?P<thread>\d+) +)?(?P<call>\w+)\(")
 # Calls that change nothing that lasts: files opened to read, bytes for a pipe, and what failed.
@@ -36,12 +38,14 @@ class Moment(NamedTuple):
     """From 1, of this call by that thread since it was traced."""
 
     def kill(self) -> tuple[str, ...]:
-        """Arguments for strace: the process that comes to this moment is held for an instant, and dies.
+        """Arguments for strace: the process that comes to this moment dies.
 
-        What it has told other processes by then, they have done: a machine under load kills like this.
+        It is held for an instant whenever it told another process something, as on a busy machine: that has acted on
+        it by then.
         """
-        inject = f"inject={self.call}:delay_enter={_HELD_MICROSECONDS}:signal=SIGKILL:when={self.number}"
-        return ("-e", f"trace={self.call}", "-e", inject)
+        hold = f"inject={_TELL}:delay_exit={_HELD_MICROSECONDS}"
+        kill = f"inject={self.call}:signal=SIGKILL:when={self.number}"
+        return ("-e", f"trace={self.call},{_TELL}", *(("-e", hold) if self.call != _TELL else ()), "-e", kill)
 
 
 def works() -> bool:

@@ -86,11 +86,14 @@ class Workbench:
         beside = hashlib.sha256(sidecar.encode()).hexdigest() if sidecar is not None else None
         return Dropped(name, hashlib.sha256(data).hexdigest(), self.expected(kind), beside)
 
-    def refuse(self, instance: Instance, name: str, data: bytes | None = None) -> Dropped:
+    def refuse(self, instance: Instance, name: str, data: bytes | None = None, sidecar: str | None = None) -> Dropped:
         """Put a file into input/ that no job can be made of: ``data``, which no other has, or plain words."""
+        if sidecar is not None:
+            put((instance.input / name).with_suffix(".toml"), sidecar.encode())
         data = data or f"not a picture: {name}".encode()
         put(instance.input / name, data)
-        return Dropped(name, hashlib.sha256(data).hexdigest(), None)
+        beside = hashlib.sha256(sidecar.encode()).hexdigest() if sidecar is not None else None
+        return Dropped(name, hashlib.sha256(data).hexdigest(), None, beside)
 
     def expected(self, kind: int) -> str:
         """`frames_digest` of the video that an undisturbed daemon makes of a picture of ``kind``."""
