@@ -111,7 +111,7 @@ def test_no_module_imports_a_reader_that_runs_what_it_reads() -> None:
 
 
 def test_the_worker_imports_nothing_from_the_folder_it_works_in(tmp_path: Path) -> None:
-    """A file called json.py in the instance's folder is no module, but where Python is 3.10."""
+    """A file called json.py in the instance's folder is no module."""
     private = make_instance(tmp_path)
     (private.root / "json.py").write_text("raise AssertionError('it was imported')")
     (private.input / "pydantic.py").write_text("raise AssertionError('it was imported')")

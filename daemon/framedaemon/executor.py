@@ -34,6 +34,11 @@ _MAX_OUTPUT_BYTES = 1_000_000
 # two arenas.
 _FRAMES_GO_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_ARENA_MAX": "2"}
 
+# Like -m, but nothing is imported from the folder it runs in; -P does that from Python 3.11 on only.
+_RUN_WORKER = (
+    "import sys; sys.path[:] = filter(None, sys.path); from framedaemon.worker import main; main(int(sys.argv[1]))"
+)
+
 # A worker that did not come up is tried again after 1, 2, 4 … seconds, at most this many.
 _LONGEST_PAUSE = 60.0
 
@@ -120,9 +125,7 @@ class LocalExecutor:
         output = self._open_output()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "framedaemon.worker", str(theirs.fileno())]
-                if sys.version_info >= (3, 11)
-                else [sys.executable, "-m", "framedaemon.worker", str(theirs.fileno())],
+                [sys.executable, "-c", _RUN_WORKER, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
