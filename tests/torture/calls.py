@@ -26,6 +26,7 @@ REFUSED = "[encode]\nbit_depth = 9\n"
 
 _KILLED = (-9, 137)
 _LEDGER_WRITE = "pwrite64"
+_STEPS = {"fsync", "fdatasync", "syncfs", "renameat2", "rename", "renameat", "unlink", "unlinkat", "rmdir"}
 _PATIENCE_SECONDS = 60.0
 
 # So long after its picture was put away, nothing of a job is still to come.
@@ -40,9 +41,15 @@ exec "{ffmpeg}" "$@"
 """
 
 
-def service_steps(bench: Workbench, trials: int, rng: random.Random) -> Row:
-    """Kill the service before each call but those that write into the ledger: these count once they are flushed."""
-    return _service(bench, trials, rng, Row("service: each step"), lambda moment: moment.call != _LEDGER_WRITE)
+def service_flushes(bench: Workbench, trials: int, rng: random.Random) -> Row:
+    """Kill the service before each flush, rename and removal: between what has happened and what is to follow it."""
+    return _service(bench, trials, rng, Row("service: each flush and rename"), lambda moment: moment.call in _STEPS)
+
+
+def service_writes(bench: Workbench, trials: int, rng: random.Random) -> Row:
+    """Kill the service before all else that it does: new files and folders, what it writes there, what it tells."""
+    chosen = _STEPS | {_LEDGER_WRITE}
+    return _service(bench, trials, rng, Row("service: each write"), lambda moment: moment.call not in chosen)
 
 
 def service_ledger_writes(bench: Workbench, trials: int, rng: random.Random) -> Row:
@@ -50,10 +57,10 @@ def service_ledger_writes(bench: Workbench, trials: int, rng: random.Random) -> 
     return _service(bench, trials, rng, Row("service: each ledger write"), lambda moment: moment.call == _LEDGER_WRITE)
 
 
-def service_steps_between_disks(bench: Workbench, trials: int, rng: random.Random) -> Row:
-    """Kill the service before each step where tmp/jobs/ is on another filesystem, and each move is a copy."""
+def service_between_disks(bench: Workbench, trials: int, rng: random.Random) -> Row:
+    """Kill the service before each call where tmp/jobs/ is on another filesystem, and each move is a copy."""
     folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
-    row = Row("service: each step, 2 disks")
+    row = Row("service: each call, 2 disks")
     try:
         return _service(bench, trials, rng, row, lambda moment: moment.call != _LEDGER_WRITE, folder)
     finally:
@@ -225,9 +232,10 @@ def _order(orders: Path, *arguments: str) -> None:
 
 
 FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = {
-    "service: each step": service_steps,
+    "service: each flush and rename": service_flushes,
+    "service: each write": service_writes,
     "service: each ledger write": service_ledger_writes,
-    "service: each step, 2 disks": service_steps_between_disks,
+    "service: each call, 2 disks": service_between_disks,
     "worker: each call": worker_calls,
     "ffmpeg: each call": ffmpeg_calls,
     "first start: each call": first_start,

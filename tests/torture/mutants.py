@@ -61,7 +61,7 @@ _MOVED_IN = """\
 """
 _ORDER = "        self._executor.order(self._order(job, number), now)\n"
 _START = "        number = self._ledger.start(job.id, wall)\n"
-_PUBLISHING = "            self._ledger.publishing(job.id, str(target.relative_to(self._instance.output)))\n"
+_PUBLISHING = "            self._ledger.publishing(job.id, str(target.relative_to(output)))\n"
 _MOVE_OUT = """\
             try:
                 move(made, target)
@@ -72,7 +72,7 @@ _MOVE_OUT = """\
 MUTANTS = (
     Mutant(
         "claimed before it is recorded",
-        "service: each step",
+        "service: each flush and rename",
         (
             Change(_INTAKE, _CLAIMING, ""),
             Change(_INTAKE, _MOVED_IN, _MOVED_IN + _CLAIMING),
@@ -82,7 +82,7 @@ MUTANTS = (
     ),
     Mutant(
         "attempt recorded once the worker has its order",
-        "service: each step",
+        "service: each flush and rename",
         (
             Change(_DISPATCH, _START, "        number = job.attempts + 1\n"),
             Change(_DISPATCH, _ORDER, _ORDER + "        self._ledger.start(job.id, wall)\n"),
@@ -90,7 +90,7 @@ MUTANTS = (
     ),
     Mutant(
         "published in place",
-        "service: each step",
+        "service: each write",
         (
             Change(
                 _CLOSING,
@@ -101,7 +101,7 @@ MUTANTS = (
     ),
     Mutant(
         "published before it is recorded",
-        "service: each step",
+        "service: each flush and rename",
         (
             Change(_CLOSING, _PUBLISHING, ""),
             Change(_CLOSING, _MOVE_OUT, _MOVE_OUT + _PUBLISHING),
@@ -109,7 +109,7 @@ MUTANTS = (
     ),
     Mutant(
         "receipt before its video",
-        "service: each step",
+        "service: each flush and rename",
         (
             Change(
                 _CLOSING,
@@ -120,12 +120,12 @@ MUTANTS = (
     ),
     Mutant(
         "done before its video is out",
-        "service: each step",
+        "service: each flush and rename",
         (
             Change(
                 _CLOSING,
-                "target = self._move_out(job, made)",
-                'self._ledger.finish(job.id, "done", "", now); target = self._move_out(job, made)',
+                "target = self._move_out(job, made, output)",
+                'self._ledger.finish(job.id, "done", "", now); target = self._move_out(job, made, output)',
             ),
         ),
     ),
@@ -136,12 +136,12 @@ MUTANTS = (
     ),
     Mutant(
         "a half copied file is left",
-        "service: each step, 2 disks",
+        "service: each call, 2 disks",
         (Change(_SERVICE, "            sweep_copies(folder)\n", "            pass\n"),),
     ),
     Mutant(
         "an original is left beside its copy",
-        "service: each step, 2 disks",
+        "service: each call, 2 disks",
         (Change(_INTAKE, "_remove_original(workspace.source / name, path)", "pass"),),
     ),
     Mutant(
