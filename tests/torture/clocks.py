@@ -18,7 +18,7 @@ from pathlib import Path
 
 from framedaemon.instance import Instance
 from torture.faulty import faulty_instance, left_behind
-from torture.invariants import Dropped, Violation, after_a_crash, in_the_end
+from torture.invariants import Dropped, Violation, after_a_crash, in_the_end, unended_states
 from torture.report import Row
 from torture.workbench import Daemon, Workbench, unended, wait_until
 
@@ -76,7 +76,7 @@ YEAR = 365 * DAY
 _PATIENCE_SECONDS = 60.0
 
 # Summer time ends in central Europe at this moment, and clocks on the wall go from 3 back to 2.
-_BACK_TO_WINTER = 1_792_976_400
+_BACK_TO_WINTER = 1_792_890_000
 
 
 class Clock:
@@ -107,14 +107,14 @@ def lacking() -> str | None:
 def clock_set(name: str, seconds: int, bench: Workbench, trials: int, rng: random.Random) -> Row:
     """The clock is set by ``seconds`` while a job waits for its second attempt."""
     row, instance, clock = Row(name), faulty_instance(bench, name.replace(" ", "-")), _clock(bench)
-    instance.config.write_text(instance.config.read_text("utf-8").replace("retry_seconds = 0", "retry_seconds = 1.0"))
+    instance.config.write_text(instance.config.read_text("utf-8").replace("retry_seconds = 0", "retry_seconds = 3.0"))
     daemon = Daemon(instance, environment=clock.environment)
     drops: list[Dropped] = []
     try:
         for number in bench.trials(trials):
             clock.set_by(0 if number % 2 else -seconds)  # where the last trial has left it
             drops += _failing_once(bench, instance, number)
-            wait_until((instance.root / "tries" / f"failing{number}").exists, "the first attempt")
+            wait_until(lambda: "waiting" in unended_states(instance), "the first attempt to fail")
             clock.set_by(seconds if number % 2 else 0)
             row.add(_all_done(daemon, instance, drops))
             if row.violations:
@@ -150,14 +150,14 @@ def to_and_fro(bench: Workbench, trials: int, rng: random.Random) -> Row:
 def daylight_saving(bench: Workbench, trials: int, rng: random.Random) -> Row:
     """Summer time ends while a job waits: an hour of the wall clock comes twice, and nothing is to notice."""
     row, instance, clock = Row("daylight saving"), faulty_instance(bench, "summer"), _clock(bench)
-    instance.config.write_text(instance.config.read_text("utf-8").replace("retry_seconds = 0", "retry_seconds = 2.0"))
+    instance.config.write_text(instance.config.read_text("utf-8").replace("retry_seconds = 0", "retry_seconds = 3.0"))
     drops: list[Dropped] = []
     for number in bench.trials(trials):
         drops += _failing_once(bench, instance, number)
         daemon = Daemon(instance, environment={**clock.environment, "TZ": "Europe/Berlin"})
         try:
-            clock.set_by(_BACK_TO_WINTER - 3 - int(time.time()))
-            wait_until((instance.root / "tries" / f"failing{number}").exists, "the first attempt")
+            clock.set_by(_BACK_TO_WINTER - 8 - int(time.time()))
+            wait_until(lambda: "waiting" in unended_states(instance), "the first attempt to fail")
             clock.set_by(_BACK_TO_WINTER - 1 - int(time.time()))
             row.add(_all_done(daemon, instance, drops))
         finally:

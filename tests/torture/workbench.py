@@ -101,7 +101,8 @@ class Workbench:
         if kind not in self._digests:
             instance = self.instance(f"undisturbed{kind}")
             (instance.input / "seen.png").write_bytes(_picture(kind))
-            assert once(instance) == 0
+            code = once(instance)
+            assert code == 0, f"an undisturbed daemon ended with {code}, see {instance.root / 'said.txt'}"
             self._digests[kind] = frames_digest(instance.output / "seen.mp4")
         return self._digests[kind]
 
