@@ -138,6 +138,16 @@ def test_a_second_time_it_is_given_back_to_those_alone_who_were_not_there_the_fi
     assert [bench.job(id).strikes for id in "abcd"] == [1, 1, 0, 0]
 
 
+def test_even_the_one_that_opens_it_again_pays_the_second_time(bench: Bench) -> None:
+    _open(bench)
+    bench.breaker.passed(WAN, 90.0)
+
+    again = [bench.fail(id, GONE, now) for id, now in (("a", 100.0), ("b", 101.0), ("c", 102.0))]
+
+    assert again[2] is not None
+    assert [bench.job(id).strikes for id in "abc"] == [1, 1, 1]
+
+
 def test_a_job_that_is_tried_in_vain_while_it_is_open_doubles_the_wait_and_loses_nothing(bench: Bench) -> None:
     _open(bench)
 
