@@ -3,13 +3,14 @@
     python benchmarks/recovery.py [--jobs 1000] [--runs 5]
 
 A daemon is killed (SIGKILL) with so many jobs in its queue and one at work. Seconds from the next start of the program
-until an attempt at a job is recorded and handed out ("running"), and until the first video is out; beside it, in turn,
-the same with a single job in the queue.
+until an attempt at a job is recorded and handed out ("running"), with the CPU time that the service took for it, and
+until the first video is out; beside it, in turn, the same with a single job in the queue.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sqlite3
 import subprocess
 import sys
@@ -44,19 +45,20 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="recovery-") as folder:
         queues = {1: fill(Path(folder) / "short", 1), arguments.jobs: fill(Path(folder) / "long", arguments.jobs)}
-        took: dict[int, list[tuple[float, float]]] = {jobs: [] for jobs in queues}
+        took: dict[int, list[tuple[float, float, float]]] = {jobs: [] for jobs in queues}
         for run in range(arguments.runs):
             for jobs, instance in queues.items():
                 (instance.input / f"more{run}.png").write_bytes(picture())  # one was made in the run before
                 took[jobs].append(measure(instance))
-        for jobs, pairs in took.items():
-            running, published = (sorted(times) for times in zip(*pairs, strict=True))
+        for jobs, runs in took.items():
+            running, cpu, published = (sorted(times) for times in zip(*runs, strict=True))
             print(
                 f"{jobs:>5} queued: running after {median(running):.2f} s (worst {running[-1]:.2f}), "
+                f"of which {median(cpu):.2f} s CPU; "
                 f"first video after {median(published):.2f} s (worst {published[-1]:.2f})"
             )
-        (few, many) = (median(running for running, _ in pairs) for pairs in took.values())
-        print(f"ratio {many / few:.2f}")
+        few, many = ([median(times) for times in zip(*runs, strict=True)] for runs in took.values())
+        print(f"ratio: {many[0] / few[0]:.2f}, in CPU time {many[1] / few[1]:.2f}")
 
 
 def fill(root: Path, jobs: int) -> Instance:
@@ -74,23 +76,29 @@ def fill(root: Path, jobs: int) -> Instance:
     return instance
 
 
-def measure(instance: Instance) -> tuple[float, float]:
-    """Start the daemon, and kill it again: seconds until a job runs, and until a video is out."""
+def measure(instance: Instance) -> tuple[float, float, float]:
+    """Start the daemon, and kill it again: seconds until a job runs, CPU seconds, and until a video is out."""
     began, attempts = time.monotonic(), one(instance, "SELECT count(*) FROM attempts")
     made = one(instance, "SELECT count(*) FROM jobs WHERE state = 'done'")
     process = start(instance)
     wait_until(lambda: one(instance, "SELECT count(*) FROM attempts") > attempts)
-    running = time.monotonic() - began
+    running, cpu = time.monotonic() - began, cpu_seconds(process.pid)
     wait_until(lambda: one(instance, "SELECT count(*) FROM jobs WHERE state = 'done'") > made)
     published = time.monotonic() - began
     process.kill()
     process.wait()
-    return running, published
+    return running, cpu, published
 
 
 def start(instance: Instance) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "framedaemon", "run", "--instance", str(instance.root)]
     return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of a process alone, since it began."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def one(instance: Instance, query: str) -> int:
