@@ -14,95 +14,41 @@ holds the instance's lock); others open it read-only. File names are kept as byt
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, TypeAlias, cast
+from typing import cast
 
 from framedaemon.breaker import LONGEST_WAIT_SECONDS, Breaker
 from framedaemon.database import open_database, transaction
 from framedaemon.history import History
 from framedaemon.naming import show
+from framedaemon.rows import (
+    ENDED,
+    STRIKES,
+    AttemptRow,
+    DropRow,
+    DropState,
+    JobRow,
+    JobState,
+    Outcome,
+    RetryKind,
+    read_drop,
+    read_job,
+)
 
-JobState: TypeAlias = Literal[
-    "queued", "waiting", "running", "publishing", "done", "failed", "quarantined", "cancelled", "vanished"
+__all__ = [
+    "ENDED",
+    "STRIKES",
+    "AttemptRow",
+    "DropRow",
+    "DropState",
+    "JobRow",
+    "JobState",
+    "Ledger",
+    "Outcome",
+    "RetryKind",
 ]
-ENDED: frozenset[JobState] = frozenset({"done", "failed", "quarantined", "cancelled", "vanished"})
-Outcome: TypeAlias = Literal["failed", "crashed", "stalled", "disk", "memory", "stopped", "held", "rejected"]
-"""How an attempt ended without a video; only the first three count against the job, and none follows the last."""
-RetryKind: TypeAlias = Literal["rejected", "memory", "failed", "crashed", "stalled", "quarantined", "cancelled"]
-"""How jobs end that can be tried again: by how the last attempt did, or as the job did."""
-STRIKES: frozenset[Outcome] = frozenset({"failed", "crashed", "stalled"})
-DropState: TypeAlias = Literal["claiming", "open", "closing", "closed", "vanished"]
-
-
-@dataclass(frozen=True, slots=True)
-class DropRow:
-    """A picture or video that was taken from input/."""
-
-    id: str
-    name: str
-    """Relative to input/; bytes that are not UTF-8 are surrogate escapes."""
-    sidecar: str | None
-    state: DropState
-    rests: str | None
-    """Where in input/ it lies since it was closed, or is to lie: ``done/photo.jpg``."""
-    priority: int
-    created: float
-
-
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """One video to be made."""
-
-    id: str
-    drop_id: str
-    number: int
-    name: str
-    """The drop's."""
-    recipe: str
-    """JSON of the Recipe."""
-    state: JobState
-    stem: str
-    """Reserved in output/: relative path without suffix."""
-    output: str | None
-    """Relative path in output/, once known."""
-    attempts: int
-    """Counted before an attempt starts, so that a crash counts."""
-    strikes: int
-    """Attempts that count against it: not those that only waited for disk, memory or the daemon's stop."""
-    shrinks: int
-    """How often it ran out of memory."""
-    not_before: float
-    reason: str
-    plan: str | None
-    """JSON of the last attempt's PlanSummary."""
-    place: str | None
-    """Where it works, as breakers know it; None until it is planned."""
-    priority: int
-    created: float
-    queued: float
-    """Its place in the queue: when it was made, or when it was to be tried again after a failure."""
-    started: float | None
-    ended: float | None
-
-    def due(self, now: float) -> bool:
-        """Whether its wait is over. One longer than any wait was begun before the clock was set back: it is over."""
-        return not now < self.not_before <= now + LONGEST_WAIT_SECONDS
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
-    """One try at a job."""
-
-    number: int
-    started: float
-    ended: float | None
-    outcome: str | None
-    reason: str
-
 
 _JOBS = "SELECT jobs.*, drops.name AS name FROM jobs JOIN drops ON drops.id = jobs.drop_id"
 
@@ -141,16 +87,16 @@ class Ledger:
         """Drops in any of ``states``, the oldest first."""
         marks = ",".join("?" * len(states))
         rows = self._db.execute(f"SELECT * FROM drops WHERE state IN ({marks}) ORDER BY created", states)  # noqa: S608
-        return [_drop(row) for row in rows]
+        return [read_drop(row) for row in rows]
 
     def put_away(self) -> Iterator[tuple[DropRow, float]]:
         """Drops that are closed, as they were taken one after another, and when the last of their jobs ended."""
         ended = "ifnull((SELECT max(ended) FROM jobs WHERE drop_id = drops.id), created)"
         query = f"SELECT *, {ended} AS ended FROM drops WHERE state = 'closed' ORDER BY rowid"  # noqa: S608
-        return ((_drop(row), row["ended"]) for row in self._db.execute(query))
+        return ((read_drop(row), row["ended"]) for row in self._db.execute(query))
 
     def drop(self, id: str) -> DropRow:
-        return _drop(self._db.execute("SELECT * FROM drops WHERE id = ?", (id,)).fetchone())
+        return read_drop(self._db.execute("SELECT * FROM drops WHERE id = ?", (id,)).fetchone())
 
     def set_drop(self, id: str, state: DropState) -> None:
         self._db.execute("UPDATE drops SET state = ? WHERE id = ?", (state, id))
@@ -190,7 +136,7 @@ class Ledger:
 
     def job(self, id: str) -> JobRow | None:
         row = self._db.execute(f"{_JOBS} WHERE jobs.id = ?", (id,)).fetchone()
-        return _job(row) if row is not None else None
+        return read_job(row) if row is not None else None
 
     def jobs(self, *states: JobState, limit: int = -1) -> list[JobRow]:
         """Jobs in any of ``states`` (all without), the newest first."""
@@ -198,11 +144,11 @@ class Ledger:
         if states and not ENDED.intersection(states):
             where += " AND jobs.ended IS NULL"  # these are few and have an index; those that ended pile up for years
         query = f"{_JOBS} {where} ORDER BY jobs.created DESC, jobs.number DESC LIMIT ?"
-        return [_job(row) for row in self._db.execute(query, (*states, limit))]
+        return [read_job(row) for row in self._db.execute(query, (*states, limit))]
 
     def jobs_of(self, drop_id: str) -> list[JobRow]:
         """The jobs of a drop, in their order."""
-        return [_job(row) for row in self._db.execute(f"{_JOBS} WHERE drop_id = ? ORDER BY number", (drop_id,))]
+        return [read_job(row) for row in self._db.execute(f"{_JOBS} WHERE drop_id = ? ORDER BY number", (drop_id,))]
 
     def next_job(self, now: float) -> JobRow | None:
         """The job to run next: by priority, then by its place in the queue; not one that waits until later.
@@ -216,7 +162,7 @@ class Ledger:
             " CASE WHEN jobs.queued > jobs.created THEN jobs.started END, jobs.number LIMIT 1"
         )
         row = self._db.execute(query, (now, now + LONGEST_WAIT_SECONDS)).fetchone()
-        return _job(row) if row is not None else None
+        return read_job(row) if row is not None else None
 
     def next_due(self) -> float | None:
         """When the next job that waits may run, or be published."""
@@ -230,7 +176,9 @@ class Ledger:
         last = "SELECT outcome FROM attempts WHERE job_id = jobs.id ORDER BY number DESC LIMIT 1"
         # a sidecar may be refused before anything is tried
         query = f"{_JOBS} WHERE jobs.state IN ('failed', 'quarantined') AND coalesce(({last}), 'rejected') = ?"
-        return [_job(row) for row in self._db.execute(f"{query} ORDER BY jobs.created DESC, jobs.number DESC", (kind,))]
+        return [
+            read_job(row) for row in self._db.execute(f"{query} ORDER BY jobs.created DESC, jobs.number DESC", (kind,))
+        ]
 
     def count(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
@@ -324,14 +272,3 @@ class Ledger:
 def _text(reason: str) -> str:
     """A reason as SQLite and terminals take it: what a file's name, or a plugin, put into it and does not print."""
     return "\n".join(show(line) for line in reason.split("\n"))
-
-
-def _drop(row: sqlite3.Row) -> DropRow:
-    name, sidecar, rests = (row[key] and os.fsdecode(row[key]) for key in ("name", "sidecar", "rests"))
-    return DropRow(row["id"], name, sidecar, row["state"], rests, row["priority"], row["created"])
-
-
-def _job(row: sqlite3.Row) -> JobRow:
-    values = {field.name: row[field.name] for field in fields(JobRow)}
-    values["name"] = os.fsdecode(row["name"])
-    return JobRow(**values)

@@ -1,0 +1,100 @@
+"""What the ledger's rows are to everybody else: drops, jobs and attempts, and the words for how they end."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass, fields
+from typing import Literal, TypeAlias
+
+from framedaemon.breaker import LONGEST_WAIT_SECONDS
+
+JobState: TypeAlias = Literal[
+    "queued", "waiting", "running", "publishing", "done", "failed", "quarantined", "cancelled", "vanished"
+]
+ENDED: frozenset[JobState] = frozenset({"done", "failed", "quarantined", "cancelled", "vanished"})
+Outcome: TypeAlias = Literal["failed", "crashed", "stalled", "disk", "memory", "stopped", "held", "rejected"]
+"""How an attempt ended without a video; only the first three count against the job, and none follows the last."""
+RetryKind: TypeAlias = Literal["rejected", "memory", "failed", "crashed", "stalled", "quarantined", "cancelled"]
+"""How jobs end that can be tried again: by how the last attempt did, or as the job did."""
+STRIKES: frozenset[Outcome] = frozenset({"failed", "crashed", "stalled"})
+DropState: TypeAlias = Literal["claiming", "open", "closing", "closed", "vanished"]
+
+
+@dataclass(frozen=True, slots=True)
+class DropRow:
+    """A picture or video that was taken from input/."""
+
+    id: str
+    name: str
+    """Relative to input/; bytes that are not UTF-8 are surrogate escapes."""
+    sidecar: str | None
+    state: DropState
+    rests: str | None
+    """Where in input/ it lies since it was closed, or is to lie: ``done/photo.jpg``."""
+    priority: int
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One video to be made."""
+
+    id: str
+    drop_id: str
+    number: int
+    name: str
+    """The drop's."""
+    recipe: str
+    """JSON of the Recipe."""
+    state: JobState
+    stem: str
+    """Reserved in output/: relative path without suffix."""
+    output: str | None
+    """Relative path in output/, once known."""
+    attempts: int
+    """Counted before an attempt starts, so that a crash counts."""
+    strikes: int
+    """Attempts that count against it: not those that only waited for disk, memory or the daemon's stop."""
+    shrinks: int
+    """How often it ran out of memory."""
+    not_before: float
+    reason: str
+    plan: str | None
+    """JSON of the last attempt's PlanSummary."""
+    place: str | None
+    """Where it works, as breakers know it; None until it is planned."""
+    priority: int
+    created: float
+    queued: float
+    """Its place in the queue: when it was made, or when it was to be tried again after a failure."""
+    started: float | None
+    ended: float | None
+
+    def due(self, now: float) -> bool:
+        """Whether its wait is over. One longer than any wait was begun before the clock was set back: it is over."""
+        return not now < self.not_before <= now + LONGEST_WAIT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """One try at a job."""
+
+    number: int
+    started: float
+    ended: float | None
+    outcome: str | None
+    reason: str
+
+
+def read_drop(row: sqlite3.Row) -> DropRow:
+    """A row of ``drops``; names come back byte for byte."""
+    name, sidecar, rests = (row[key] and os.fsdecode(row[key]) for key in ("name", "sidecar", "rests"))
+    return DropRow(row["id"], name, sidecar, row["state"], rests, row["priority"], row["created"])
+
+
+def read_job(row: sqlite3.Row) -> JobRow:
+    """A row of ``jobs`` with its drop's name."""
+    values = {field.name: row[field.name] for field in fields(JobRow)}
+    values["name"] = os.fsdecode(row["name"])
+    return JobRow(**values)
