@@ -57,7 +57,8 @@ class Admission:
 
     def _need(self, plan: PlanSummary) -> Need:
         """What the plan will write, its video corrected by what earlier videos really took."""
-        return Need(plan.temporary_bytes, round(plan.video_bytes * self._ledger.history.correction(plan.video_kind)))
+        video = round(plan.video_bytes * self._ledger.history.correction(plan.video_kind))
+        return Need(plan.temporary_bytes, video, plan.video_copies)
 
     def _reserved(self, job: JobRow | None) -> dict[Path, int]:
         """Bytes that others will still write, by folder, less those that ``job`` holds there already."""

@@ -2,10 +2,11 @@
 
 A job is admitted when, on every filesystem it writes to,
 
-    free - reserved >= max(temporary + video, 3 x video) + keep_free_bytes
+    free - reserved >= max(temporary + videos, 3 x videos) + keep_free_bytes
 
 where ``reserved`` is what was promised there to others and is not written yet. The video's size is that of a middling
-one: three times that covers a busy one, or a usual one and its copy across filesystems while it is published.
+one: three times that covers a busy one, or a usual one and its copy across filesystems while it is published. One
+that is joined from its parts stands there twice.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ class Need:
     """Bytes in its workspace besides the video."""
     video: int
     """Bytes of the finished video."""
+    copies: int = 1
+    """How often the video stands in the workspace: twice where it is joined from its parts."""
 
     @property
     def admission(self) -> int:
         """Bytes that must be free before it starts."""
-        return max(self.temporary + self.video, 3 * self.video)
+        videos = self.copies * self.video
+        return max(self.temporary + videos, 3 * videos)
 
 
 @dataclass(frozen=True, slots=True)

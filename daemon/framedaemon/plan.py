@@ -90,13 +90,11 @@ class Plan:
 
     @property
     def need(self) -> Need:
-        """Bytes that the job will write. Parts stand beside the video that they are joined to."""
+        """Bytes that the job will write."""
         temporary = sum(step.estimate.disk for step in self.steps if step is not self.encode)
-        if len(self.cuts) > 2:
-            temporary += self.encode.estimate.disk
         if self.generate.placement.spool == "png":
             temporary += self.drawn.frames * self.drawn.frame_bytes
-        return Need(temporary, self.encode.estimate.disk)
+        return Need(temporary, self.encode.estimate.disk, copies=2 if len(self.cuts) > 2 else 1)
 
     @property
     def ram(self) -> int:
@@ -125,6 +123,7 @@ class Plan:
             codec=self.video.codec,
             temporary_bytes=self.need.temporary,
             video_bytes=self.need.video,
+            video_copies=self.need.copies,
             ram_bytes=self.ram,
             seconds=round(self.seconds, 1),
             device=self.machine.device,

@@ -52,6 +52,8 @@ class PlanSummary(BaseModel):
     temporary_bytes: int
     video_bytes: int
     """Estimated."""
+    video_copies: int = 1
+    """How often the video stands in tmp/ at once."""
     ram_bytes: int
     seconds: float
     """Estimated by the stages; history knows better once there is some."""

@@ -19,10 +19,18 @@ def _ask(need: Need, free: int, reserved: dict[Path, int] | None = None) -> Shor
 
 
 @pytest.mark.parametrize(
-    ("temporary", "video", "admission"), [(0, 100, 300), (500, 100, 600), (200, 100, 300), (0, 0, 0)]
+    ("need", "admission"),
+    [
+        (Need(0, 100), 300),
+        (Need(500, 100), 600),
+        (Need(200, 100), 300),
+        (Need(0, 0), 0),
+        (Need(0, 100, copies=2), 600),
+        (Need(500, 100, copies=2), 700),
+    ],
 )
-def test_three_times_the_video_or_all_that_is_written_must_be_free(temporary: int, video: int, admission: int) -> None:
-    assert Need(temporary, video).admission == admission
+def test_three_times_the_video_or_all_that_is_written_must_be_free(need: Need, admission: int) -> None:
+    assert need.admission == admission
 
 
 @pytest.mark.parametrize("need", [Need(0, 100), Need(200, 100), Need(150, 50)])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fakes import GIB, Blend, Raw, Squares, footage, machine, offering, picture, plugin, registry_of
+from framedaemon.disk import Need
 from framedaemon.errors import JobRejected, OutOfMemory, StageFailed
 from framedaemon.plan import MAX_FRAMES, Plan, check_recipe, make_plan
 from framedaemon.plugins import Registry, load_plugins
@@ -127,8 +128,8 @@ def test_a_video_of_parts_needs_room_for_them_beside_it() -> None:
     long, short = (_plan(_recipe({"frames": count}, use=stages), registry) for count in (300, 150))
 
     assert (len(long.cuts), len(short.cuts)) == (4, 2)
-    assert long.need.temporary == 1000 + long.encode.estimate.disk
-    assert short.need.temporary == 1000
+    assert long.need == Need(1000, long.encode.estimate.disk, copies=2)
+    assert short.need == Need(1000, short.encode.estimate.disk, copies=1)
 
 
 def test_notes_come_from_the_source_the_choice_and_the_encoder() -> None:
