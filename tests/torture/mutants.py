@@ -45,6 +45,7 @@ class Mutant:
 
 _CLOSING = "daemon/framedaemon/closing.py"
 _DISPATCH = "daemon/framedaemon/dispatch.py"
+_EXECUTOR = "daemon/framedaemon/executor.py"
 _INTAKE = "daemon/framedaemon/intake.py"
 _SERVICE = "daemon/framedaemon/service.py"
 _WORKSPACE = "daemon/framedaemon/workspace.py"
@@ -173,6 +174,31 @@ MUTANTS = (
         "synchronous = OFF",
         "power cut",
         (Change("daemon/framedaemon/database.py", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),),
+    ),
+    Mutant(
+        "what left the worker's group lives on",
+        "child left behind",
+        (Change("daemon/framedaemon/offspring.py", "    killed = {os.getpid()}\n", "    return\n"),),
+    ),
+    Mutant(
+        "the worker stays after a failure",
+        "device lost",
+        (Change(_EXECUTOR, '= frozenset({"failed", "memory"})', "= frozenset()"),),
+    ),
+    Mutant(
+        "taken by the kernel for memory is a crash",
+        "worker killed by the kernel",
+        (Change(_EXECUTOR, "if code == -signal.SIGKILL and oom_kills() > self._oom_kills:", "if False:"),),
+    ),
+    Mutant(
+        "the clock is not followed",
+        "clock set back ten minutes",
+        (Change(_SERVICE, "if abs(moved) > _CLOCK_SET_SECONDS:", "if False:"),),
+    ),
+    Mutant(
+        "the gate's verdict is not heard",
+        "quality",
+        (Change("daemon/framedaemon/pipeline.py", "if not gate.passed:", "if False:"),),
     ),
 )
 
