@@ -123,7 +123,8 @@ def _unusable(table: Mapping[str, object], where: str) -> Iterable[str]:
             if not -(2**63) <= value < 2**63:
                 yield f"{_spot(where, loc)}: is too large a number"
         else:
-            yield f"{_spot(where, loc)}: {value} is a {type(value).__name__}, which nothing here takes; put it in quotes"
+            kind = type(value).__name__
+            yield f"{_spot(where, loc)}: {value} is a {kind}, which nothing here takes; put it in quotes"
 
 
 def fit(
