@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from itertools import count, takewhile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -185,6 +187,30 @@ def test_this_machine_is_the_same_however_much_memory_is_in_use() -> None:
 
     assert len(ballast) and before.known_as == after.known_as
     assert f"{round(total_ram() / GIB)} GiB of memory" in before.known_as
+
+
+def _torch(name: str, gigabytes: int, free: int, version: str = "2.5.1") -> SimpleNamespace:
+    """What this module asks of torch, on a machine with such a device."""
+    facts = SimpleNamespace(name=name, total_memory=gigabytes * GIB)
+    cuda = SimpleNamespace(get_device_properties=lambda device: facts, mem_get_info=lambda device: (free, 0))
+    return SimpleNamespace(cuda=cuda, device=str, __version__=version)
+
+
+def test_a_machine_with_an_accelerator_is_another_with_another_device_memory_or_torch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    boxes = [
+        _torch("H100", 80, free=70 * GIB), _torch("H100", 80, free=GIB), _torch("H200", 80, free=GIB),
+        _torch("H100", 40, free=GIB), _torch("H100", 80, free=GIB, version="2.6.0"),
+    ]  # fmt: skip
+    names = []
+    for box in boxes:
+        monkeypatch.setitem(sys.modules, "torch", box)
+        names.append(this_machine("cuda:0", 1).known_as)
+
+    assert names[0] == names[1]
+    assert names[0].startswith("cuda:0 [H100, 80 GiB, driver ")
+    assert len(set(names)) == 4
 
 
 def test_the_memory_in_all_is_what_a_control_group_leaves_of_it(
