@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from framedaemon.errors import JobRejected
-from framedaemon.inbox import Inbox
+from framedaemon.inbox import Inbox, folders_of
 from framedaemon.instance import Instance
 from framedaemon.layers import load_layers, read_request
 from framedaemon.plan import check_recipe
@@ -55,6 +55,6 @@ def problems_of(instance: Instance, settings: Settings) -> list[str]:
 
 def _folders(instance: Instance) -> list[tuple[str, Path | None]]:
     """A name in input/ and in each folder below it that has defaults, whether or not a picture lies there."""
-    folders = {path.parent.relative_to(instance.input) for path in instance.input.rglob(FOLDER_DEFAULTS)}
-    ours = {instance.done.name, instance.failed.name}
-    return [("", None), *((str(folder / "any"), None) for folder in sorted(folders) if not ours & {*folder.parts[:1]})]
+    folders = (PurePosixPath(prefix) for prefix in folders_of(instance.input))
+    with_defaults = [folder for folder in folders if os.path.lexists(instance.input / folder / FOLDER_DEFAULTS)]
+    return [("", None), *((str(folder / "any"), None) for folder in sorted(with_defaults))]

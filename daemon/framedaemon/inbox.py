@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -38,7 +38,7 @@ _REFUSED_KINDS = {
 }
 _CHANGED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}  # gone or replaced since it was listed
 _MOST_PROBLEMS = 20  # that are told one by one: whoever may write into input/ may make any number of them
-_DEEPEST = 32  # folders: each has a defaults.toml to be read for every picture below
+_DEEPEST = 32  # folders in each other: each may have a defaults.toml, read for every picture below
 _LONGEST_NAME = 2000  # bytes: output/ and failed/ have longer paths than input/, and 4095 is where Linux ends
 _RETRY_SECONDS = 1.0  # at least, before a file that somebody still writes is looked at again
 
@@ -145,10 +145,22 @@ class _Seen(NamedTuple):
     refusal: str | None
 
 
+def folders_of(root: Path) -> Iterator[str]:
+    """Every folder that is looked into, as a prefix of names: ``""`` for input/ itself, ``"pets/"``."""
+    left = [""]
+    while left:
+        prefix = left.pop()
+        yield prefix
+        left += _list(root, prefix, [])[1]
+
+
 def _list(root: Path, prefix: str, problems: list[str]) -> tuple[dict[str, os.stat_result], list[str]]:
     """The files of one folder that are not ignored, and the folders to look into next (as prefixes ending in /)."""
     files: dict[str, os.stat_result] = {}
     below: list[str] = []
+    if prefix.count("/") > _DEEPEST:
+        problems.append(f"input/{show(prefix[:100])}…: lies below {_DEEPEST} other folders and is not looked into")
+        return files, below
     folder = f"{root}/{prefix}"
     try:
         with os.scandir(folder) as entries:
@@ -263,8 +275,8 @@ class _Look:
         kind = stat.S_IFMT(status.st_mode)
         if kind != stat.S_IFREG:
             return True, f"is {_REFUSED_KINDS.get(kind, 'not a file')}"
-        if len(os.fsencode(key)) > _LONGEST_NAME or key.count("/") > _DEEPEST:
-            return True, f"lies too deep: in more than {_DEEPEST} folders, or {_LONGEST_NAME} bytes of names"
+        if len(os.fsencode(key)) > _LONGEST_NAME:
+            return True, f"lies too deep: its name and its folders' take more than {_LONGEST_NAME} bytes"
         try:
             fd = os.open(f"{self.root}/{key}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:

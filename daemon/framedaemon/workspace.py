@@ -207,10 +207,19 @@ def orphans(jobs: Path, known: Collection[str]) -> Iterable[Path]:
 
 
 def sweep_copies(folder: Path) -> None:
-    """Remove copies below ``folder`` that a crash cut short; their originals are where they were."""
-    for path in folder.rglob(f"{COPYING}*.part"):
-        with suppress(OSError):
-            _remove(path)
+    """Remove copies below ``folder`` that a crash cut short; their originals are where they were.
+
+    Folders may be nested deeper than Python recurses: a stranger must not keep the daemon from starting by that.
+    """
+    left = [str(folder)]
+    while left:
+        with suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                if entry.name.startswith(COPYING) and entry.name.endswith(".part"):
+                    with suppress(OSError, RecursionError):
+                        _remove(Path(entry.path))
+                elif entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
 
 
 def _rename(source: Path, target: Path) -> None:

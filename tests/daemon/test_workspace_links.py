@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from framedaemon.workspace import copy_as_is, move, real_folder
+from framedaemon.workspace import copy_as_is, move, real_folder, sweep_copies
 
 
 def test_a_link_is_moved_across_filesystems_as_a_link(tmp_path: Path, elsewhere: Path) -> None:
@@ -131,3 +132,22 @@ def test_no_handle_of_a_folder_is_left_open(tmp_path: Path) -> None:
         pass
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("name", ["deep", ".framedaemon-1.part"])
+def test_folders_nested_deeper_than_python_recurses_do_not_stop_the_sweep(tmp_path: Path, name: str) -> None:
+    """The sweep comes at every start: a stranger could keep the daemon from starting."""
+    handle = os.open(tmp_path, os.O_RDONLY)
+    for inner in [name, *"a" * 1200]:
+        os.mkdir(inner, dir_fd=handle)
+        below = os.open(inner, os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = below
+    os.close(handle)
+    (tmp_path / "pets").mkdir()
+    (tmp_path / "pets" / ".framedaemon-7.part").write_bytes(b"half a copy")
+
+    sweep_copies(tmp_path)
+
+    subprocess.run(["rm", "-rf", tmp_path / name], check=True)  # neither can shutil
+    assert list((tmp_path / "pets").iterdir()) == []
