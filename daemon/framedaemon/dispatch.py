@@ -73,7 +73,7 @@ class Dispatch:
         self._tell = tell
         self._at_work: AtWork | None = None
         self._said_waiting: set[str] = set()
-        self._unclosed: dict[str, None] = {}
+        self._said_unclosed: set[str] = set()
         self._log = get_log()
 
     @property
@@ -208,15 +208,15 @@ class Dispatch:
         try:
             self._closing.close_drop(drop)
         except OSError as error:
-            if drop_id not in self._unclosed:
+            if drop_id not in self._said_unclosed:
                 self._log.warning("picture_not_put_away", name=show(drop.name), reason=str(error))
-            self._unclosed[drop_id] = None
+            self._said_unclosed.add(drop_id)
         else:
-            self._unclosed.pop(drop_id, None)
+            self._said_unclosed.discard(drop_id)
 
     def close_held(self) -> None:
-        """Try again to put away what could not be put away."""
-        for drop_id in list(self._unclosed):
+        """Put away what could not be put away, or what a full disk kept from being tried."""
+        for drop_id in self._ledger.unclosed():
             self.close_if_ended(drop_id)
 
     def _order(self, job: JobRow, attempt: int) -> Order:

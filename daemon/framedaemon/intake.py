@@ -181,11 +181,13 @@ class Intake:
                 move(taken, folder / taken.name)
 
     def _open(self, id: str, refusal: str | None, now: float) -> tuple[DropRow, JobRejected | None]:
-        """Read what is asked for and queue the jobs. A drop that is refused has one job, which fails at once."""
+        """Read what is asked for and queue the jobs. A drop that is refused has one job, which has failed."""
         drop = self._ledger.drop(id)
         request, rejected = self._request(drop, refusal)
         for number, (recipe, stem) in enumerate(zip(request.recipes, self._stems(drop, request), strict=True), start=1):
             self._ledger.add_job(id, number, recipe.to_json(), stem, request.priority, now)
+        if rejected is not None:  # in the same commit: a crash behind it must not leave a job that would be run
+            self._ledger.refuse(id, str(rejected), now)
         self._ledger.set_drop(id, "open")
         return self._ledger.drop(id), rejected
 

@@ -95,6 +95,14 @@ class Ledger:
         query = f"SELECT *, {ended} AS ended FROM drops WHERE state = 'closed' ORDER BY rowid"  # noqa: S608
         return ((read_drop(row), row["ended"]) for row in self._db.execute(query))
 
+    def unclosed(self) -> list[str]:
+        """Ids of the drops whose jobs have all ended, and whose files were not put away, the oldest first."""
+        query = (
+            "SELECT id FROM drops WHERE state IN ('open', 'closing') AND NOT EXISTS"
+            " (SELECT 1 FROM jobs WHERE drop_id = drops.id AND ended IS NULL) ORDER BY created"
+        )
+        return [id for (id,) in self._db.execute(query)]
+
     def drop(self, id: str) -> DropRow:
         return read_drop(self._db.execute("SELECT * FROM drops WHERE id = ?", (id,)).fetchone())
 
@@ -124,6 +132,11 @@ class Ledger:
             " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
             (f"{drop_id}-{number}", drop_id, number, recipe, stem, priority, now, now),
         )
+
+    def refuse(self, drop_id: str, reason: str, now: float) -> None:
+        """End the jobs of a drop before the first attempt; part of the transaction that adds them."""
+        change = "UPDATE jobs SET state = 'failed', reason = ?, ended = ? WHERE drop_id = ?"
+        self._db.execute(change, (_text(reason), now, drop_id))
 
     def remove_jobs(self, drop_id: str) -> None:
         """Take back the jobs of a drop, none of which was ever tried."""

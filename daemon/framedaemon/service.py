@@ -104,8 +104,7 @@ class Service:
         for job in self._ledger.jobs("running"):
             self._dispatch.retry(job, "crashed", "the daemon or the machine stopped in the middle of it", wall)
         self._dispatch.publish_held(wall, every=True)
-        for drop in self._ledger.drops("open", "closing"):
-            self._dispatch.close_if_ended(drop.id)
+        self._dispatch.close_held()
         known = {drop.id for drop in self._ledger.drops("claiming", "open", "closing")}
         for folder in orphans(self._instance.jobs, known):
             try:

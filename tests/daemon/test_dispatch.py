@@ -515,6 +515,16 @@ def test_a_picture_that_input_does_not_take_back_is_put_away_later(desk: Desk) -
     assert files_below(desk.instance.input) == {"done/cat.png"}
 
 
+def test_a_picture_whose_job_ended_right_before_the_disk_was_full_is_put_away_later(desk: Desk) -> None:
+    desk.claim("cat")
+    desk.ledger.finish("cat-1", "failed", "it is no cat", 1.0)
+
+    desk.dispatch.close_held()
+
+    assert files_below(desk.instance.input) == {"failed/cat.png", "failed/cat.error.txt"}
+    assert desk.ledger.unclosed() == []
+
+
 def test_a_picture_put_away_late_has_its_reason_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that takes the small file and not the large one."""
     desk.claim("cat")

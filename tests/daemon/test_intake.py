@@ -77,6 +77,8 @@ def test_a_sidecar_with_mistakes_refuses_its_picture_with_all_of_them(door: Door
 
     assert rejected is not None
     assert len(rejected.problems) == 2
+    (job,) = door.ledger.jobs()
+    assert (job.state, job.reason) == ("failed", str(rejected)), "a crash right behind the claim must not run it"
 
 
 def test_jobs_of_one_stem_reserve_different_names(door: Door) -> None:
