@@ -17,6 +17,7 @@ import pytest
 from fakes import Blend, BlendOptions, Squares, SquaresOptions, machine, offering, picture
 from framedaemon import Clip, ClipSpec, Delivery, Frame, Gap, Placement, Scratch, Source, VideoSpec
 from framedaemon.errors import DiskFull, FramedaemonError, OutOfMemory, StageFailed
+from framedaemon.opening import Limits, open_source
 from framedaemon.pipeline import Made, run
 from framedaemon.plan import Plan, make_plan
 from framedaemon.plugins import Registry, load_plugins
@@ -24,6 +25,7 @@ from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
 from framedaemon.stages import Encode, Fill, Filled, Generate
 from framedaemon_ffmpeg.options import FfmpegOptions
 from framedaemon_ffmpeg.stage import Ffmpeg
+from made_clips import make_video
 
 FRAMES = 200
 """That are drawn; twice as many less one are shown."""
@@ -269,6 +271,26 @@ def test_a_loop_closes_on_its_first_frame_all_the_same(bench: Bench, fps: str, s
     assert made.resumed_at == plan.cuts[-2]
     assert pictures(made.video) == pictures(undisturbed.video)
     assert made.tally == undisturbed.tally
+
+
+def test_footage_goes_on_with_its_sound(bench: Bench) -> None:
+    """Frames before the part are decoded, but not converted; sound comes with the joining."""
+    path = make_video(bench.folder / "film.mp4", 400, sound=True)
+    recipe = Recipe(
+        generate=StageChoice(use="video"),
+        interpolate=InterpolateChoice(use="none"),
+        encode=StageChoice(use="joining", options={"preset": "ultrafast", "threads": 1}),
+    )
+    plan = make_plan(open_source(path, path.name, Limits()), recipe, bench.registry, machine(), seed=1)
+    undisturbed = bench.run(plan, "undisturbed")
+    bench.break_at(plan, plan.cuts[1] + 50, KeyboardInterrupt())
+
+    made = bench.run(plan)
+
+    assert made.resumed_at == plan.cuts[1] == 200
+    assert pictures(made.video) == pictures(undisturbed.video)
+    assert made.gate == undisturbed.gate
+    assert "sound" in [check.name for check in made.gate.checks]
 
 
 @pytest.mark.parametrize("where", ["memory", "png"])
