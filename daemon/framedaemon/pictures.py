@@ -70,9 +70,14 @@ def read_picture(file: BinaryIO, found: Format, name: str, limits: Limits) -> Pi
     size = os.fstat(file.fileno()).st_size
     _prepare_heif(found, name)
     notes: list[str] = []
-    with _pillow_set_up(size):
+    with _pillow_set_up(size, found, limits):
         try:
             pixels, orientation = _decode(file, found, size, name, limits, notes)
+        except Image.DecompressionBombError as error:
+            raise JobRejected(
+                f"{name} is {found.label} of more than {limits.max_pixels / 1e6:,.1f} million pixels, "
+                "which is the limit. Save a smaller copy and drop that."
+            ) from error
         except UnidentifiedImageError as error:
             raise JobRejected(f"{name} begins like {found.label} but is not a sound one. {_AGAIN}") from error
         except _BROKEN as error:
@@ -125,15 +130,18 @@ def _prepare_heif(found: Format, name: str) -> None:
 
 
 @contextmanager
-def _pillow_set_up(file_bytes: int) -> Iterator[None]:
+def _pillow_set_up(file_bytes: int, found: Format, limits: Limits) -> Iterator[None]:
     """Pillow's process-wide limits replaced by ours while a file is read, and put back.
 
     Its own pixel limit goes (we refuse by ours, as an error, before decoding), text limits follow the file's size.
+    But a GIF is painted while it is opened, as large as its first frame and not as its header says; Pillow looks at
+    its limit in between, and raises at twice that.
     """
+    pixels = limits.max_pixels // 2 if found.reader == "GIF" else None
     text = max(_TEXT_MIN, min(_TEXT_MAX, _TEXT_RATIO * file_bytes))
     kept = (Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY)
     truncated = ImageFile.LOAD_TRUNCATED_IMAGES
-    Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = None, text, text
+    Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = pixels, text, text
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with warnings.catch_warnings():

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 
 from framedaemon import JobRejected, Picture
 from framedaemon.opening import Limits, open_source
+from framedaemon.receipt import peak_memory
 
 
 def read(path: Path, limits: Limits | None = None) -> Picture:
@@ -250,3 +251,19 @@ def png(width: int, height: int, extra: bytes = b"", level: int = 6) -> bytes:
     body = b"".join(packer.compress(row) for _ in range(rows)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def test_a_gif_whose_first_frame_is_larger_than_its_header_says_is_not_painted(tmp_path: Path) -> None:
+    """Pillow makes the canvas as large as the frame while it opens the file: 4 GB out of 5 kB."""
+    path = tmp_path / "x.gif"
+    Image.new("P", (24, 18)).save(path)
+    data = bytearray(path.read_bytes())
+    frame = data.index(b"\x2c", 13)
+    data[frame + 5 : frame + 9] = struct.pack("<HH", 65000, 65000)
+    path.write_bytes(data)
+    before = peak_memory()["worker"]
+
+    with pytest.raises(JobRejected, match=r"a GIF picture of more than 100\.0 million pixels, which is the limit"):
+        read(path)
+
+    assert peak_memory()["worker"] - before < 500_000_000
