@@ -138,6 +138,7 @@ class LocalExecutor:
         ours.setblocking(False)
         self._socket, self._received, self._hung_up, self._ready = ours, b"", "", False
         self._started = self._heard = self._advanced = self._idle_since = now
+        self._oom_kills = oom_kills()
         self._send(Setup(root=str(self._instance.root), settings=self.settings))
 
     def available(self, now: float) -> bool:
