@@ -19,7 +19,7 @@ _STAGES = (Path(__file__).parent / "wrong_stages.py").read_text("utf-8")
 
 _FAST = '[generate]\nmove = "pan_right"\namount = 0.5\n'
 # Over a picture that rushes by, one of another colour is no leap: see docs/quality.md.
-_SLOW = '[generate]\nmove = "pan_right"\namount = 0.1\n'
+_SLOW = '[generate]\nmove = "pan_right"\namount = 0.04\n'
 
 
 class Wrong(NamedTuple):
