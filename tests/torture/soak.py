@@ -116,7 +116,7 @@ def service_killed(bench: Workbench, trials: int, rng: random.Random) -> Row:
             stream.feed_until_finished()
             stream.feed(rng.uniform(*_KILL_SECONDS))
         stream.struck()
-        if row.violations or (mix.left == 0 and not stream.drops):
+        if row.violations or (mix.left == 0 and stream.at_rest()):
             break
     if not row.violations:
         stream.end()
@@ -140,10 +140,12 @@ def one_life(bench: Workbench, trials: int, rng: random.Random) -> Row:
                     stream.struck()
             if early is None and stream.cleared >= _WARM:
                 early = _Size.of(daemon)
-            if row.violations or (mix.left == 0 and not stream.drops):
+            if row.violations or (mix.left == 0 and stream.at_rest()):
                 break
         if not row.violations:
             stream.rest()
+            with daemon.stopped():
+                stream.rested()
             late = _Size.of(daemon)
             row.said.append(f"service after {_WARM} jobs: {early}; at the end: {late}")
             row.add(_grown(early or late, late), trials=0)

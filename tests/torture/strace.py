@@ -15,7 +15,7 @@ from torture.workbench import wait_until
 
 # How our processes talk to each other.
 _TELL = "sendto"
-_HELD_MICROSECONDS = 50_000
+_HELD_MICROSECONDS = 300_000
 
 CALLS = ",".join(
     (
