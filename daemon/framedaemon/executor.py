@@ -188,7 +188,7 @@ class LocalExecutor:
         try:
             self._socket.sendall(messages.encode(message))
         except OSError:
-            return  # it died; poll will find out how
+            self._kill_group()  # it died, or would wait for ever for what it was not told; poll will find out
 
     def _receive(self, now: float) -> list[Report | Beat]:
         if self._socket is None:

@@ -166,6 +166,19 @@ def test_an_idle_worker_is_let_go(tmp_path: Path) -> None:
     assert not Path(f"/proc/{ready.pid}").exists()
 
 
+def test_a_worker_that_an_order_does_not_reach_is_replaced_at_once(executor: LocalExecutor) -> None:
+    executor.start(time.monotonic())
+    ready = poll_until(executor, Ready)
+    assert isinstance(ready, Ready)
+    os.kill(ready.pid, signal.SIGSTOP)
+
+    executor.order(ORDER.model_copy(update={"source": "/nowhere/" + "a" * 1_000_000}), time.monotonic())
+    ended = poll_until(executor, Ended)
+
+    assert isinstance(ended, Ended)
+    assert ended.job == "j"
+
+
 def test_a_worker_that_closes_its_line_and_lives_on_is_replaced_at_once(tmp_path: Path) -> None:
     executor = executor_in(tmp_path)
     (tmp_path / "plugins" / "closes.py").write_text(
