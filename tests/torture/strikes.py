@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import TypeAlias
 
 from torture.invariants import Violation
 from torture.stream import Stream, Stuck
-from torture.workbench import Daemon
+from torture.workbench import Daemon, wait_until
 
 Strike: TypeAlias = Callable[[Path], AbstractContextManager[None]]
 """Does something to a folder, and undoes it; raises FileExistsError where the daemon made that impossible."""
@@ -47,8 +47,9 @@ def suffer(
                 with daemon.stopped():
                     undo.close()
                     stream.struck(f"{folder.name}/ {strike.__name__}")
-            if restarted and not daemon.running:  # it said that it cannot start, and is started again
-                daemon = Daemon(stream.instance, *before)
+            if restarted:
+                wait_until(lambda it=daemon: not it.running or _runs(it), "the daemon to start, or to say why not")  # type: ignore[misc]
+                daemon = daemon if daemon.running else Daemon(stream.instance, *before)
             stream.feed_until_finished()
             if row.violations:
                 return
@@ -61,3 +62,10 @@ def suffer(
         row.add([Violation("lost", str(error))], trials=0)
     finally:
         daemon.kill()
+
+
+def _runs(daemon: Daemon) -> bool:
+    """Whether it is past all that may keep a daemon from starting: it holds the lock."""
+    with suppress(OSError):
+        return daemon.instance.lock.read_text().strip() == str(daemon.process.pid)
+    return False
