@@ -30,7 +30,15 @@ _PLAYED_TORCH = """
 class OutOfMemoryError(RuntimeError):
     pass
 
+__version__ = "played"
+device = str
+
+class Properties:
+    name = "Played GPU"
+    total_memory = 24 << 30
+
 class cuda:
+    get_device_properties = staticmethod(lambda device: Properties)
     is_available = staticmethod(lambda: True)
     mem_get_info = staticmethod(lambda device: (20 << 30, 24 << 30))
     empty_cache = staticmethod(lambda: None)
@@ -57,7 +65,7 @@ def rungs(device: str) -> list[str]:
 
 def out_of_memory(device: str, table: str, bench: Workbench, trials: int, rng: random.Random) -> Row:
     """A stage runs out of memory on each rung down to one that fits; the next job of its shape starts there."""
-    row = Row(f"out of memory on {device}, {table}")
+    row = Row(f"out of memory on {device.partition(':')[0]}, {table}")
     ladder = rungs(device)
     for _ in bench.trials(-(-trials // (len(ladder) * (len(ladder) + 1) // 2))):
         for rung, fits in enumerate(ladder):
@@ -217,7 +225,7 @@ def _under_a_limit(
 
 FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = {
     **{
-        f"out of memory on {device}, {table}": partial(out_of_memory, device, table)
+        f"out of memory on {device.partition(':')[0]}, {table}": partial(out_of_memory, device, table)
         for device in ("cpu", "cuda:0")
         for table in ("generate", "interpolate")
     },
