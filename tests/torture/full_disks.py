@@ -14,7 +14,7 @@ from pathlib import Path
 from torture.disks import memory
 from torture.report import Row
 from torture.stream import Stream
-from torture.strikes import suffer
+from torture.strikes import suffer, where_possible
 from torture.workbench import Workbench
 
 _DISK_BYTES = 12 << 20
@@ -64,8 +64,10 @@ def _fault(part: str, restarted: bool) -> Callable[[Workbench, int, random.Rando
     return lambda bench, trials, rng: disk_full(bench, trials, rng, part, restarted)
 
 
-FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = {
-    f"{name} full{', daemon restarted' if restarted else ''}": _fault(part, restarted)
-    for part, name in _NAMES.items()
-    for restarted in (False, True)
-}
+FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = where_possible(
+    {
+        f"{name} full{', daemon restarted' if restarted else ''}": _fault(part, restarted)
+        for part, name in _NAMES.items()
+        for restarted in (False, True)
+    }
+)

@@ -21,6 +21,7 @@ from torture.disks import Recording, ext4, recorded, sound
 from torture.invariants import Dropped, Violation, after_a_crash, in_the_end
 from torture.report import Row
 from torture.stream import SIDECAR
+from torture.strikes import where_possible
 from torture.workbench import Daemon, Workbench, once, unended, wait_until
 
 _PICTURES = 6
@@ -103,7 +104,9 @@ def _come_back(instance: Instance, config: str, puts: Sequence[_Put], moment: in
     return found + in_the_end(instance, drops)
 
 
-FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = {
-    "power cut": power_cut,
-    "power cut of 3 disks": lambda bench, trials, rng: power_cut(bench, trials, rng, _THREE_DISKS),
-}
+FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = where_possible(
+    {
+        "power cut": power_cut,
+        "power cut of 3 disks": lambda bench, trials, rng: power_cut(bench, trials, rng, _THREE_DISKS),
+    }
+)

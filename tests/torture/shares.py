@@ -15,7 +15,7 @@ from framedaemon.instance import Instance
 from torture.disks import memory, mounted, unmount
 from torture.report import Row
 from torture.stream import Stream
-from torture.strikes import Strike, suffer
+from torture.strikes import Strike, suffer, where_possible
 from torture.workbench import Workbench
 
 _SHARE_BYTES = 32 << 20
@@ -106,9 +106,11 @@ def _backing(folder: Path) -> Path:
     return folder.parent.with_name(f"{folder.name}-share")
 
 
-FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = {
-    "share gone": share_gone,
-    "share gone, daemon restarted": lambda bench, trials, rng: share_gone(bench, trials, rng, restarted=True),
-    "folder gone": folder_gone,
-    "folder gone, daemon restarted": lambda bench, trials, rng: folder_gone(bench, trials, rng, restarted=True),
-}
+FAULTS: dict[str, Callable[[Workbench, int, random.Random], Row]] = where_possible(
+    {
+        "share gone": share_gone,
+        "share gone, daemon restarted": lambda bench, trials, rng: share_gone(bench, trials, rng, restarted=True),
+        "folder gone": folder_gone,
+        "folder gone, daemon restarted": lambda bench, trials, rng: folder_gone(bench, trials, rng, restarted=True),
+    }
+)

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import TypeAlias
 
+from torture.disks import missing
 from torture.invariants import Violation
+from torture.report import Row
 from torture.stream import Stream, Stuck
-from torture.workbench import Daemon, wait_until
+from torture.workbench import Daemon, Workbench, wait_until
 
 Strike: TypeAlias = Callable[[Path], AbstractContextManager[None]]
 """Does something to a folder, and undoes it; raises FileExistsError where the daemon made that impossible."""
 
 # A fault lasts at most so long: a job is at its end by then, its video waits, its picture waits.
 _SECONDS = 3.0
+
+
+Fault: TypeAlias = Callable[[Workbench, int, random.Random], Row]
+
+
+def where_possible(faults: Mapping[str, Fault]) -> dict[str, Fault]:
+    """The faults as they are where filesystems can be mounted; elsewhere each says that it is left out."""
+
+    def leave_out(name: str) -> Fault:
+        def left_out(bench: Workbench, trials: int, rng: random.Random) -> Row:
+            print(f"left out: {missing()}")
+            return Row(name)
+
+        return left_out
+
+    return {name: leave_out(name) for name in faults} if missing() else dict(faults)
 
 
 def suffer(
