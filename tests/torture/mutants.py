@@ -83,7 +83,8 @@ MUTANTS = (
     ),
     Mutant(
         "attempt recorded once the worker has its order",
-        "service: each flush and rename",
+        # A commit that a kill finds written, but not flushed, is there; only a power cut takes it back.
+        "service: each ledger write",
         (
             Change(_DISPATCH, _START, "        number = job.attempts + 1\n"),
             Change(_DISPATCH, _ORDER, _ORDER + "        self._ledger.start(job.id, wall)\n"),
@@ -159,7 +160,7 @@ MUTANTS = (
     ),
     Mutant(
         "no flush of folders",
-        "power cut",
+        "power cut of 3 disks",  # on one, each flush of the ledger takes the names along
         (
             Change(_WORKSPACE, "    try:\n        os.fsync(handle)\n", "    try:\n        pass\n"),
             Change(_WORKSPACE, "        if _syncfs(handle) != 0:\n", "        if False:\n"),
