@@ -14,6 +14,7 @@ CPU), one rung an attempt.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -164,16 +165,16 @@ def _room_in(group: Path) -> int:
     return max(0, limit - used + cached)
 
 
-def oom_kills(vmstat: Path = Path("/proc/vmstat")) -> int:
-    """How many processes the kernel of this machine has ended for want of memory; 0 where it does not tell.
+def oom_kills(own: Path = _OWN, mount: Path = _MOUNT, vmstat: Path = Path("/proc/vmstat")) -> int:
+    """How many processes of our control group the kernel has ended for want of memory; 0 where it does not tell.
 
-    It counts those over the limit of a control group as well.
+    Outside of such groups (of version 2) those of the whole machine are counted.
     """
-    try:
-        lines = vmstat.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    for count in (*(group / "memory.events" for group in _groups(own, mount)[:1]), vmstat):
+        with suppress(OSError):
+            lines = count.read_text(encoding="ascii").splitlines()
+            return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    return 0
 
 
 def _first_accelerator() -> str:

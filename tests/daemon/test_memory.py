@@ -235,8 +235,13 @@ def test_available_memory_is_no_more_than_the_machine_has() -> None:
 
 
 def test_the_kernel_tells_how_many_processes_it_ended_for_want_of_memory(tmp_path: Path) -> None:
-    vmstat = tmp_path / "vmstat"
+    vmstat, own, nowhere = tmp_path / "vmstat", tmp_path / "cgroup", tmp_path / "not_there"
     vmstat.write_text("nr_free_pages 4\noom_kill 17\nswap_ra 0\n")
+    own.write_text("0::/system.slice/framedaemon.service\n")
+    group = tmp_path / "system.slice" / "framedaemon.service"
+    group.mkdir(parents=True)
+    (group / "memory.events").write_text("max 4\noom 2\noom_kill 2\n")
 
-    assert oom_kills(vmstat) == 17
-    assert oom_kills(tmp_path / "not_there") == 0
+    assert oom_kills(own, tmp_path, vmstat) == 2
+    assert oom_kills(nowhere, tmp_path, vmstat) == 17
+    assert oom_kills(nowhere, tmp_path, nowhere) == 0
