@@ -6,7 +6,7 @@
 #     make check    exactly what CI runs: lint and test
 #     make format   lays out the code and sorts imports
 #     make torture  breaks daemons in every known way for an hour: MINUTES=60 TRIALS=200, FAULTS="..." for some only
-#     make fuzz     feeds the intake nonsense: SECONDS=3600
+#     make fuzz     spoils what strangers drop for ten minutes: FUZZ_SECONDS=600
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,9 +44,9 @@ torture: $(VENV)/test
 	@$(BIN)/python tests/torture/mutants.py
 	@FRAMEDAEMON_EXAMPLES=400 $(BIN)/python -m pytest -q tests/torture/test_model.py
 
-SECONDS ?= 3600
+FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/test
-	@$(BIN)/python tests/fuzz/campaign.py $(SECONDS)
+	@$(BIN)/python tests/fuzz/campaign.py $(FUZZ_SECONDS) --keep found
 
 format: $(VENV)/dev
 	$(BIN)/ruff check --fix-only --quiet .
