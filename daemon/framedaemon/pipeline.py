@@ -25,7 +25,7 @@ from framedaemon.clip import Clip, Frame
 from framedaemon.errors import StageFailed
 from framedaemon.fingerprint import Fingerprints
 from framedaemon.handover import HandOver
-from framedaemon.identity import hash_file, versions
+from framedaemon.identity import versions
 from framedaemon.log import get_log
 from framedaemon.plan import Plan, Step
 from framedaemon.plugins import Registry
@@ -125,7 +125,10 @@ class _Run:
 
     def _parts(self) -> Segments:
         plan = self.plan
-        plugins = [(name, info.origin, _hash_of(info.origin)) for name, info in sorted(self.registry.plugins.items())]
+        plugins = [
+            (name, info.origin, self.registry.hashes.get(name))  # as it was loaded: the file may be another by now
+            for name, info in sorted(self.registry.plugins.items())
+        ]
         # The comment names the source's bytes. Where and how small stages work is not asked: a smaller placement goes
         # on with what a larger one left.
         stages = [(step.task.name, step.options) for step in plan.steps]
@@ -259,11 +262,6 @@ def _scratch(folder: Path, step: Step, report: Report, start: int = 0) -> Scratc
 def _reporter(report: Report, step: Step, total: int) -> Callable[[int], None]:
     name = step.task.name
     return lambda count: report(name, count, total)
-
-
-def _hash_of(origin: str) -> str:
-    """Of a plugin that is a file; what is installed has a version."""
-    return hash_file(Path(origin)) if origin.endswith(".py") and Path(origin).is_file() else ""
 
 
 def _clearing(frames: Iterator[Frame], plan: Plan) -> Iterator[Frame]:

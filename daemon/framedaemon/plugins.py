@@ -27,6 +27,7 @@ import pluggy
 from framedaemon.errors import JobRejected, OutOfMemory, PluginBroken
 from framedaemon.events import Event
 from framedaemon.hooks import PROJECT, Hooks
+from framedaemon.identity import hash_file
 from framedaemon.memory import DefaultMemoryPolicy
 from framedaemon.sources import SourceKind
 from framedaemon.stages import (
@@ -79,6 +80,8 @@ class Registry:
 
     manager: pluggy.PluginManager
     plugins: dict[str, PluginInfo] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    """sha256 of each drop-in file as it was loaded; what is installed has a version."""
     _stages: dict[StageKind, dict[str, AnyStage]] = field(
         default_factory=lambda: {"generate": {}, "interpolate": {}, "encode": {}}
     )
@@ -213,6 +216,8 @@ def _load(registry: Registry, name: str, origin: str, disabled: Sequence[str], f
         registry.plugins[f"{name} ({origin})"] = PluginInfo(name, origin, "broken", reason=reason)
         return
     try:
+        if isinstance(found, Path):
+            registry.hashes[name] = hash_file(found)
         plugin = _import_file(name, found) if isinstance(found, Path) else found.load()
         registry.add(name, origin, plugin)
     except (Exception, SystemExit) as error:  # noqa: BLE001  (importing a stranger's module may raise anything)

@@ -106,10 +106,15 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.drawing, self.filling, self.joining = Seeking(), Leaning(), Joining()
-        self.registry: Registry = load_plugins(None)
-        self.registry.add("fakes", "tests", offering(self.drawing, self.filling, Blend()))
-        self.registry.add("joining", "tests", _encoders(self.joining))
+        self.registry = self.load(None)
         self.told: list[tuple[str, int, int]] = []
+
+    def load(self, plugins: Path | None) -> Registry:
+        """Our stages, and the drop-in plugins of a folder, as a worker that starts finds them."""
+        registry = load_plugins(plugins)
+        registry.add("fakes", "tests", offering(self.drawing, self.filling, Blend()))
+        registry.add("joining", "tests", _encoders(self.joining))
+        return registry
 
     def plan(self, loop: bool = False, filling: str = "leaning", fps: str = "32", **encode: Any) -> Plan:
         recipe = Recipe(
@@ -337,12 +342,42 @@ def test_parts_that_another_version_made_are_not_taken(bench: Bench, monkeypatch
     assert bench.run(bench.plan()).resumed_at == 0
 
 
-def test_parts_that_a_drop_in_plugin_made_are_not_taken_once_it_has_changed(bench: Bench) -> None:
-    path = bench.folder / "mine.py"
+@pytest.fixture
+def dropped_in(bench: Bench) -> Path:
+    """A plugin that is a file, loaded."""
+    path = bench.folder / "plugins" / "mine.py"
+    path.parent.mkdir(0o755)
     path.write_text("x = 1\n")
-    bench.registry.add("mine", str(path), _encoders())
+    bench.registry = bench.load(path.parent)
+    assert bench.registry.plugins["mine"].state == "ready"
+    return path
+
+
+def test_parts_that_a_drop_in_plugin_made_are_taken_while_it_is_the_same(bench: Bench, dropped_in: Path) -> None:
     bench.break_at(bench.plan(), CUTS[1] + 50, KeyboardInterrupt())
-    path.write_text("x = 2\n")
+
+    bench.registry = bench.load(dropped_in.parent)
+
+    assert bench.run(bench.plan()).resumed_at == CUTS[1]
+
+
+def test_parts_that_a_drop_in_plugin_made_are_not_taken_once_it_has_changed(bench: Bench, dropped_in: Path) -> None:
+    bench.break_at(bench.plan(), CUTS[1] + 50, KeyboardInterrupt())
+
+    dropped_in.write_text("x = 22\n")
+    bench.registry = bench.load(dropped_in.parent)
+
+    assert bench.run(bench.plan()).resumed_at == 0
+
+
+def test_parts_of_a_worker_whose_plugin_has_changed_since_it_was_loaded_are_not_taken_by_the_next(
+    bench: Bench, dropped_in: Path
+) -> None:
+    """The parts are the old plugin's, though its file was the new one when they were made."""
+    dropped_in.write_text("x = 22\n")
+    bench.break_at(bench.plan(), CUTS[1] + 50, KeyboardInterrupt())
+
+    bench.registry = bench.load(dropped_in.parent)
 
     assert bench.run(bench.plan()).resumed_at == 0
 
