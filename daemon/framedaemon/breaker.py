@@ -1,13 +1,14 @@
-"""Tells a machine at fault from jobs at fault: failures of one kind, in one place, of different jobs.
+"""Tells a machine at fault from jobs at fault: failures of one kind, in one place, of different files.
 
-    closed ── so many different jobs failed alike, none succeeded there in between ──▶ open: jobs of that place wait
+    closed ── jobs of so many files failed alike, none succeeded there in between ──▶ open: jobs of that place wait
        ▲                                                                                 │ until its time has come
        └──────────────── the job that is tried succeeds there ◀── half open ◀────────────┘
                                                                      └── it fails: open, twice as long
 
-A place is what was at work: the worker's start, the opening of a file, or the stages of a plan. A job that fails often
-is one job; a success takes away what was held against its place. What failed while the machine was at fault is given
-back to the jobs, but only once to each: were it their own fault after all, they come to their end.
+A place is what was at work: the worker's start, the opening of a file, or the stages of a plan. A file that fails
+often, with however many jobs, is one file; a success takes away what was held against its place. What failed while the
+machine was at fault is given back to the jobs, but only once to each: were it their own fault after all, they come to
+their end.
 """
 
 from __future__ import annotations
@@ -74,11 +75,13 @@ class Breaker:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    def failed(self, job: str, attempt: int, fault: Fault, jobs: int, seconds: float, now: float) -> OpenBreaker | None:
+    def failed(
+        self, job: str, attempt: int, fault: Fault, files: int, seconds: float, now: float
+    ) -> OpenBreaker | None:
         """Note an attempt's failure; returns the breaker if it is open now, and has the jobs of its place wait.
 
-        ``jobs``: so many different ones open it. ``seconds``: how long it waits first. To note an attempt again, as
-        after a full disk, changes nothing.
+        ``files``: jobs of so many different ones open it. ``seconds``: how long it waits first. To note an attempt
+        again, as after a full disk, changes nothing.
         """
         with transaction(self._db):
             query = "INSERT OR IGNORE INTO failures (job_id, attempt, place, kind) VALUES (?, ?, ?, ?)"
@@ -90,9 +93,12 @@ class Breaker:
                 longer = min(LONGEST_WAIT_SECONDS, 2 * before.seconds)
                 breaker = OpenBreaker(fault.place, before.reason, before.opened, now + longer, longer)
             else:
-                query = "SELECT count(DISTINCT job_id) FROM failures WHERE place = ? AND kind = ?"
+                query = (
+                    "SELECT count(DISTINCT drop_id) FROM failures JOIN jobs ON jobs.id = job_id"
+                    " WHERE failures.place = ? AND kind = ?"
+                )
                 count: int = self._db.execute(query, (fault.place, fault.kind)).fetchone()[0]
-                if count < (1 if fault.place == START else jobs):
+                if count < (1 if fault.place == START else files):
                     return None
                 reason = _reason(fault, count)
                 breaker = OpenBreaker(fault.place, reason, now, now + seconds, seconds)
@@ -184,4 +190,4 @@ class Breaker:
 def _reason(fault: Fault, count: int) -> str:
     if fault.place == START:
         return f"the worker did not come up, it {fault.kind}"
-    return f"{count} different jobs in a row {fault.kind} in {fault.place}"
+    return f"jobs of {count} different files in a row {fault.kind} in {fault.place}"

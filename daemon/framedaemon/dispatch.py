@@ -4,7 +4,7 @@ next job ─▶ attempt recorded ─▶ order ─▶ planned ─▶ no obstacle?
                  ▲                └────▶ rejected: failed                └▶ failed, crashed, stalled: again, at most
                  └─────────────── waits ◀── disk, memory: again, uncounted ┘  max_attempts times, then quarantined
 
-Failures that different jobs have in common are the machine's and not theirs: a breaker opens, see `breaker`.
+Failures that jobs of different files have in common are the machine's and not theirs: a breaker opens, see `breaker`.
 """
 
 from __future__ import annotations

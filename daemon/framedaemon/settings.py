@@ -113,7 +113,7 @@ class WorkerSettings(Section):
     retry_seconds: float = Field(10.0, ge=0, le=86_400)
     """How long a job waits before its second attempt; each later one waits twice as long as the one before."""
     breaker_jobs: int = Field(3, ge=2, le=1000)
-    """When so many different jobs in a row fail alike, the machine is held to be at fault: jobs wait, uncounted."""
+    """When jobs of so many files in a row fail alike, the machine is held to be at fault: jobs wait, uncounted."""
     breaker_seconds: float = Field(60.0, ge=0.1, le=3600)
     """How long they wait until one is tried; each time it fails, twice as long, but an hour at most."""
     idle_unload_seconds: float = Field(300.0, ge=0, le=604_800)

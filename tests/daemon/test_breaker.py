@@ -67,13 +67,15 @@ def _open(bench: Bench) -> OpenBreaker:
     return opened[-1]
 
 
-def test_different_jobs_that_fail_alike_open_it_and_all_of_their_place_wait(bench: Bench) -> None:
+def test_jobs_of_different_files_that_fail_alike_open_it_and_all_of_their_place_wait(bench: Bench) -> None:
     bench.add("camera", place=CAMERA, now=2.0)
 
     opened = [bench.fail(id, GONE, now) for id, now in (("a", 10.0), ("b", 20.0), ("c", 30.0))]
 
     assert opened[:2] == [None, None]
-    assert opened[2] == OpenBreaker(WAN, f"3 different jobs in a row failed (RuntimeError) in {WAN}", 30.0, 90.0, 60.0)
+    assert opened[2] == OpenBreaker(
+        WAN, f"jobs of 3 different files in a row failed (RuntimeError) in {WAN}", 30.0, 90.0, 60.0
+    )
     assert (bench.job("d").state, bench.job("d").not_before) == ("waiting", 90.0)
     assert "the machine seems to be at fault; the next try is at" in bench.job("d").reason
     assert bench.job("camera").state == "queued"
@@ -83,6 +85,15 @@ def test_different_jobs_that_fail_alike_open_it_and_all_of_their_place_wait(benc
 
 def test_a_job_that_fails_often_is_one_job(bench: Bench) -> None:
     assert [bench.fail("a", GONE, float(now)) for now in range(10, 20)] == [None] * 10
+
+
+def test_the_jobs_of_one_file_are_one_file_however_many_they_are(bench: Bench) -> None:
+    """Else one bad file with a sidecar of a hundred jobs would keep all others waiting."""
+    for number in range(2, 6):
+        bench.ledger.add_job("a", number, "{}", f"a-{number}", 0, 1.0)
+        attempt = bench.ledger.start(f"a-{number}", 10.0)
+
+        assert bench.breaker.failed(f"a-{number}", attempt, DIED, 3, 60.0, 10.0) is None
 
 
 def test_failures_of_different_kinds_are_no_pattern(bench: Bench) -> None:

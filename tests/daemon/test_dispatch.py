@@ -593,7 +593,7 @@ def test_when_different_jobs_fail_alike_none_is_lost_and_all_wait(desk: Desk) ->
 
     assert failed == ["a-1", "b-1", "c-1"]
     assert desk.told(BreakerOpened) == [
-        BreakerOpened(PLACE, f"3 different jobs in a row failed (RuntimeError) in {PLACE}", 60.0)
+        BreakerOpened(PLACE, f"jobs of 3 different files in a row failed (RuntimeError) in {PLACE}", 60.0)
     ]
     assert [(desk.job(id).state, desk.job(id).strikes) for id in failed] == [("waiting", 0)] * 3
     assert [desk.job(id).not_before for id in failed] == [72.0] * 3

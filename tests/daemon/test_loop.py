@@ -369,7 +369,7 @@ def test_a_daemon_until_empty_ends_when_the_machine_is_at_fault_and_says_so(tmp_
 
     served = serve(instance, until_empty=True)
 
-    assert served.problems == ("3 different jobs in a row failed (RuntimeError) in faulty, blend, ffmpeg",)
+    assert served.problems == ("jobs of 3 different files in a row failed (RuntimeError) in faulty, blend, ffmpeg",)
     assert {job.state for job in jobs_of(instance)} == {"waiting"}
     assert all(job.strikes == 0 for job in jobs_of(instance))
 

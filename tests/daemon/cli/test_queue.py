@@ -242,14 +242,18 @@ def test_what_waits_is_tried_when_the_operator_says_so(command: Commands, instan
 def test_an_open_breaker_is_shown(command: Commands, instance: Instance) -> None:
     ledger = Ledger(instance.ledger)
     for id in "xyz":
-        ledger.breaker.failed(id, 1, Fault("crashed", "SIGSEGV", "wan, ffmpeg"), 3, 60.0, 1e9)
+        ledger.claiming([(id, id, None)], 1.0)
+        ledger.add_job(id, 1, "{}", id, 0, 1.0)
+        ledger.breaker.failed(f"{id}-1", 1, Fault("crashed", "SIGSEGV", "wan, ffmpeg"), 3, 60.0, 1e9)
     ledger.close()
 
     (breaker,) = command("status", "--json").json["breakers"]
     (row,) = (line for line in command("status").out.splitlines() if line.startswith("breaker"))
 
     assert (breaker["place"], breaker["until"]) == ("wan, ffmpeg", 1e9 + 60)
-    assert "3 different jobs in a row crashed (SIGSEGV) in wan, ffmpeg: the machine seems to be at fault" in row
+    assert (
+        "jobs of 3 different files in a row crashed (SIGSEGV) in wan, ffmpeg: the machine seems to be at fault" in row
+    )
 
 
 @pytest.mark.parametrize("words", [["status"], ["jobs"], ["retry", "--all"], ["cancel", "x"]])
