@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -56,14 +56,12 @@ def prune(
 def _find(instance: Instance, settings: Settings, leftovers: bool) -> list[Stale]:
     from framedaemon.ledger import Ledger
     from framedaemon.retention import find_stale
+    from framedaemon.trouble import said_plainly
 
     if not instance.ledger.exists():
         return []  # no daemon has ever run here
-    ledger = Ledger(instance.ledger, read_only=True)
-    try:
+    with said_plainly(instance.ledger), closing(Ledger(instance.ledger, read_only=True)) as ledger:
         return find_stale(instance, ledger, settings.retention, time.time(), leftovers)
-    finally:
-        ledger.close()
 
 
 def _facts(stale: Stale) -> dict[str, object]:

@@ -99,3 +99,14 @@ def test_a_file_that_cannot_be_removed_is_said(instance: Instance) -> None:
     assert (said.returncode, said.stdout) == (1, "nothing: 0 B removed\n")
     assert said.stderr.startswith(f"not removed: {instance.failed / 'bad.png'}: ")
     assert "failed/bad.png" in files_below(instance.input)
+
+
+@pytest.mark.parametrize("words", [["prune"], ["prune", "--dry-run"]])
+def test_a_damaged_ledger_is_said_without_a_traceback(command: Commands, instance: Instance, words: list[str]) -> None:
+    instance.ledger.write_bytes(b"garbled")
+
+    said = command(*words)
+
+    assert said.code == 2
+    assert "the ledger is damaged" in said.err
+    assert "Traceback" not in said.err
