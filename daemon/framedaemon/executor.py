@@ -53,7 +53,7 @@ class Executor(Protocol):
     """Takes one job at a time."""
 
     settings: Settings
-    """Replace them at any time: the next worker gets them."""
+    """Replace them at any time: the next job has a worker that knows them."""
 
     def available(self, now: float) -> bool:
         """Whether a job may be ordered: none is at work, and the last start did not just fail."""
@@ -86,6 +86,7 @@ class LocalExecutor:
     def __init__(self, instance: Instance, settings: Settings) -> None:
         self._instance = instance
         self.settings = settings
+        self._told = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._received = b""
@@ -102,6 +103,8 @@ class LocalExecutor:
         self._not_before = 0.0
 
     def order(self, order: Order, now: float) -> None:
+        if self._told != self.settings:
+            self.end()
         self.start(now)
         self._job, self._running = order.job, False
         self._oom_kills = oom_kills()
@@ -139,7 +142,8 @@ class LocalExecutor:
         self._socket, self._received, self._hung_up, self._ready = ours, b"", "", False
         self._started = self._heard = self._advanced = self._idle_since = now
         self._oom_kills = oom_kills()
-        self._send(Setup(root=str(self._instance.root), settings=self.settings))
+        self._told = self.settings
+        self._send(Setup(root=str(self._instance.root), settings=self._told))
 
     def available(self, now: float) -> bool:
         """Whether a job may be ordered: none is at work, and the last start did not just fail."""

@@ -61,6 +61,23 @@ def test_a_worker_comes_up_when_a_job_is_ordered_and_is_kept(executor: LocalExec
     assert len(executor.handles()) == 1
 
 
+def test_settings_that_came_while_a_job_was_at_work_count_for_the_next(executor: LocalExecutor) -> None:
+    executor.order(ORDER, time.monotonic())
+    before = poll_until(executor, Ready)
+    poll_until(executor, Ended)
+    executor.settings = executor.settings.model_copy(
+        update={"worker": executor.settings.worker.model_copy(update={"nice": 11})}
+    )
+
+    executor.order(ORDER, time.monotonic())
+    after = poll_until(executor, Ready)
+
+    assert isinstance(before, Ready)
+    assert isinstance(after, Ready)
+    assert after.pid != before.pid
+    assert os.getpriority(os.PRIO_PROCESS, after.pid) >= 11
+
+
 def test_a_killed_worker_ends_its_job_as_crashed_and_says_by_what(executor: LocalExecutor) -> None:
     executor.start(time.monotonic())
     ready = poll_until(executor, Ready)
