@@ -85,6 +85,7 @@ class LocalExecutor:
 
     def __init__(self, instance: Instance, settings: Settings) -> None:
         self._instance = instance
+        self._mark = str(instance.root.resolve())  # once: another folder may stand there when the worker is ended
         self.settings = settings
         self._told = settings
         self._process: subprocess.Popen[bytes] | None = None
@@ -122,8 +123,7 @@ class LocalExecutor:
         """Start the worker if there is none. What it needs to come up is waited for in `poll`."""
         if self._process is not None:
             return
-        mark = str(self._instance.root.resolve())
-        kill_marked(mark)  # what a daemon that was killed left behind
+        kill_marked(self._mark)  # what a daemon that was killed left behind
         ours, theirs = socket.socketpair()
         output = self._open_output()
         with theirs:
@@ -135,7 +135,7 @@ class LocalExecutor:
                 stderr=output,
                 start_new_session=True,
                 cwd=self._instance.root,
-                env={**_FRAMES_GO_BACK, **os.environ, MARK: mark},
+                env={**_FRAMES_GO_BACK, **os.environ, MARK: self._mark},
             )
         os.close(output)
         ours.setblocking(False)
@@ -167,7 +167,7 @@ class LocalExecutor:
         if self._process is None:
             return
         self._kill_group()
-        kill_marked(str(self._instance.root.resolve()))
+        kill_marked(self._mark)
         self._process.wait()
         if self._socket is not None:
             self._socket.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +17,7 @@ from commands import wait_until
 from framedaemon.executor import LocalExecutor
 from framedaemon.instance import Instance
 from framedaemon.messages import Ended, Order, Planned, Ready
+from framedaemon.offspring import MARK
 from framedaemon.recipe import Recipe
 from framedaemon.settings import read_settings
 from living import CONFIG, drop, make_instance
@@ -255,6 +257,25 @@ def test_a_process_that_left_the_worker_s_session_ends_with_the_worker(tmp_path:
     executor.end()
 
     assert _gone_soon(child)
+
+
+def test_a_worker_of_another_instance_lives_on_when_its_folder_takes_the_place_of_ours(tmp_path: Path) -> None:
+    ours, other = tmp_path / "ours", tmp_path / "other"
+    other.mkdir()
+    executor = executor_in(ours)
+    executor.start(time.monotonic())
+    mine = poll_until(executor, Ready)
+    theirs = subprocess.Popen(["sleep", "600"], env={MARK: str(other), "PATH": os.environ["PATH"]})
+
+    ours.rename(tmp_path / "moved")
+    ours.symlink_to(other)
+    executor.end()
+
+    assert isinstance(mine, Ready)
+    assert not Path(f"/proc/{mine.pid}").exists()
+    assert theirs.poll() is None
+    theirs.kill()
+    theirs.wait()
 
 
 def _has_said(executor: LocalExecutor, word: bytes) -> bool:
