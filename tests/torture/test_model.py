@@ -13,7 +13,6 @@ import os
 import shutil
 import sqlite3
 import tempfile
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -124,7 +123,7 @@ class Lives(RuleBasedStateMachine):
         self.ended: dict[str, JobRow] = {}
         self.now, self.ahead = 1000.0, 0.0
         self.patch = pytest.MonkeyPatch()
-        clock = SimpleNamespace(time=lambda: 1.7e9 + self.now + self.ahead, monotonic=time.monotonic)
+        clock = SimpleNamespace(time=lambda: 1.7e9 + self.now + self.ahead, monotonic=lambda: self.now)
         self.patch.setattr(service_module, "time", clock)
         self.patch.setattr(service_module, "LocalExecutor", Played)
         self.mortality = mortality(self.mortal)
