@@ -71,7 +71,7 @@ class Service:
         self._log = get_log()
         self._scan_due = self._scan_allowed = 0.0
         self._status_due = self._prune_due = 0.0
-        self._wall_ahead = time.time() - time.monotonic()
+        self._wall_ahead = time.time() - _awake_or_not()
         self._scan: Scan | None = None
         self._reports: deque[Report] = deque()
 
@@ -182,7 +182,7 @@ class Service:
 
     def _follow_clock(self, wall: float) -> None:
         """Move along what waits for a time of the wall clock, where that was set."""
-        ahead = wall - time.monotonic()
+        ahead = wall - _awake_or_not()
         moved = ahead - self._wall_ahead
         if abs(moved) > _CLOCK_SET_SECONDS:
             self._ledger.shift(moved)
@@ -250,3 +250,8 @@ class Service:
         for muted in self._registry.tell(event):
             self._log.warning("plugin_muted", plugin=muted.name, reason=muted.reason)
             self._registry.tell(PluginMuted(muted.name, muted.reason))
+
+
+def _awake_or_not() -> float:
+    """Seconds that nobody can set, and that go on while the machine sleeps, as `time.monotonic` does not."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -298,6 +298,23 @@ def test_what_retention_lets_go_goes_by_itself_but_not_while_the_daemon_holds(in
     assert files_below(instance.done) == set()
 
 
+def test_a_job_that_waits_need_not_wait_as_long_again_after_the_machine_has_slept(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = instance.config.read_text().replace("retry_seconds = 0", "retry_seconds = 600")
+    instance.config.write_text(config, encoding="utf-8")
+    drop(instance, "cat.png", sidecar='[generate]\nuse = "faulty"\nfault = "raise"\ntimes = 1\n')
+    machine_s, since_start = time.time, time.clock_gettime
+    with living(instance) as service:
+        tick_until(service, lambda: [job.state for job in jobs_of(instance)] == ["waiting"])
+
+        monkeypatch.setattr(time, "time", lambda: machine_s() + 7200.0)
+        monkeypatch.setattr(time, "clock_gettime", lambda clock: since_start(clock) + 7200.0)
+
+        tick_until(service, lambda: service.idle, seconds=30.0)
+    assert [job.state for job in jobs_of(instance)] == ["done"]
+
+
 def test_a_job_that_waits_does_not_wait_for_a_clock_that_was_set_back(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
