@@ -123,7 +123,12 @@ class Lives(RuleBasedStateMachine):
         self.ended: dict[str, JobRow] = {}
         self.now, self.ahead = 1000.0, 0.0
         self.patch = pytest.MonkeyPatch()
-        clock = SimpleNamespace(time=lambda: 1.7e9 + self.now + self.ahead, monotonic=lambda: self.now)
+        clock = SimpleNamespace(
+            time=lambda: 1.7e9 + self.now + self.ahead,
+            monotonic=lambda: self.now,
+            clock_gettime=lambda _: self.now,
+            CLOCK_BOOTTIME=0,
+        )
         self.patch.setattr(service_module, "time", clock)
         self.patch.setattr(service_module, "LocalExecutor", Played)
         self.mortality = mortality(self.mortal)
