@@ -198,11 +198,13 @@ _KIND_OF: dict[type[BaseException], EndKind] = {JobRejected: "rejected", OutOfMe
 
 
 def _listen(connection: socket.socket, orders: queue.Queue[Setup | Order | Go]) -> None:
-    """Queue what the service says; when it goes away, end."""
-    with connection.makefile("rb") as lines:
-        for text in lines:
-            orders.put(messages.read_order(text))
-    end_group()
+    """Queue what the service says; when it goes away, or says what this version does not know, end."""
+    try:
+        with connection.makefile("rb") as lines:
+            for text in lines:
+                orders.put(messages.read_order(text))
+    finally:
+        end_group()
 
 
 def _beat(line: Line) -> None:

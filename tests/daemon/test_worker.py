@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -125,6 +126,15 @@ def test_a_worker_whose_service_is_gone_ends_with_all_it_started(worker: Spoken)
     worker.process.wait(timeout=20)
     assert len(group) >= 2, "ffmpeg should have been running"
     assert _gone(group)
+
+
+def test_a_worker_that_is_told_what_it_does_not_know_ends(worker: Spoken) -> None:
+    """As after an upgrade under a running daemon: a worker that went on beating would keep its job waiting."""
+    worker.hear(messages.Ready)
+
+    worker.socket.sendall(b'{"say": "dance"}\n')
+
+    assert worker.process.wait(timeout=20) == -signal.SIGKILL
 
 
 def _members(group: int) -> list[int]:
