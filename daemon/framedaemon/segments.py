@@ -79,6 +79,7 @@ class Segments:
         start, stop = self.frames(index)
         facts = {
             "key": self._key,
+            "index": index,
             "sha256": hash_file(self.path(index)),
             "fingerprints": b64encode(fingerprints.since(start)).decode("ascii"),
             "marks": b64encode(tally.marks[start:stop]).decode("ascii"),
@@ -104,7 +105,8 @@ class Segments:
         start, stop = self.frames(index)
         try:
             facts: Any = json.loads(self._record(index).read_text("ascii"))
-            if facts["key"] != self._key or facts["sha256"] != hash_file(self.path(index)):
+            ours = facts["key"] == self._key and facts["index"] == index
+            if not ours or facts["sha256"] != hash_file(self.path(index)):
                 return False
             marks = b64decode(facts["marks"], validate=True)
             seen = Fingerprints(fingerprints.width, fingerprints.height)

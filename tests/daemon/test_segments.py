@@ -131,6 +131,11 @@ def put_another_part_there(folder: Path) -> None:
     shutil.copy(folder / "000000.mp4", folder / "000001.mp4")
 
 
+def put_another_part_and_its_record_there(folder: Path) -> None:
+    put_another_part_there(folder)
+    shutil.copy(folder / "000000.json", folder / "000001.json")
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -144,6 +149,7 @@ def put_another_part_there(folder: Path) -> None:
         shorten("fingerprints"),
         shorten("sha256"),
         put_another_part_there,
+        put_another_part_and_its_record_there,
     ],
 )
 def test_a_part_that_is_not_whole_is_made_again(
