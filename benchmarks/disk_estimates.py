@@ -149,7 +149,12 @@ def measure(instance: Instance, dropped: Path) -> Result:
     plan = PlanSummary.model_validate_json(job.plan or "")
     video = size_of(instance.output / (job.output or ""))
     said = round(plan.video_bytes * correction_of(plan, before))
-    return Result(plan.video_bytes / video, said / video, peaks[0] / Need(plan.temporary_bytes, said).admission, video)
+    return Result(
+        plan.video_bytes / video,
+        said / video,
+        peaks[0] / Need(plan.temporary_bytes, said, plan.video_copies).admission,
+        video,
+    )
 
 
 def correction_of(plan: PlanSummary, before: Path) -> float:
