@@ -25,6 +25,7 @@ from framedaemon.ledger import DropRow, Ledger
 from framedaemon.naming import first_free, numbered, output_path, show
 from framedaemon.recipe import Recipe, Request
 from framedaemon.settings import Settings
+from framedaemon.sidecars import pair_up
 from framedaemon.workspace import Workspace, copy_as_is, flush_filesystem, move, real_folder
 
 # Arrivals that share a commit: enough to make its flush cheap, few enough that the service stays awake.
@@ -111,6 +112,8 @@ class Intake:
             self._ledger.forget_drop(drop.id)
             return None
         _remove_original(workspace.source / name, path)
+        if drop.sidecar is not None and not _goes_by(drop.sidecar, path.parent):
+            _remove_original(workspace.source / drop.sidecar, path.parent / drop.sidecar)
         with self._ledger.transaction():
             return self._open(drop.id, None, now)
 
@@ -232,6 +235,12 @@ def _remove_original(copy: Path, original: Path) -> None:
         return
     if filecmp.cmp(copy, original, shallow=False):
         original.unlink()
+
+
+def _goes_by(sidecar: str, folder: Path) -> bool:
+    """Whether a picture that is still in ``folder`` goes by ``sidecar``."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return any(pair.sidecar == sidecar for pair in pair_up(names).values())
 
 
 def _take(source: Path, target: Path, copy: bool) -> None:

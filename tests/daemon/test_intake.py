@@ -186,6 +186,25 @@ def test_a_crash_before_a_copied_picture_was_removed_from_another_filesystem_doe
     assert files_below(door.instance.input) == set()
 
 
+@pytest.mark.parametrize(("others", "left"), [([], set()), (["cat.jpg"], {"cat.jpg", "cat.toml"})])
+def test_a_power_cut_that_brings_back_a_copied_picture_and_its_sidecar_leaves_the_sidecar_to_others_only(
+    door: Door, elsewhere: Path, others: list[str], left: set[str]
+) -> None:
+    path = drop(door.instance, "cat.png", sidecar="priority = 7\n")
+    [drop(door.instance, other) for other in others]
+    door.instance.jobs.rmdir()
+    door.instance.jobs.symlink_to(elsewhere)
+    door.ledger.claiming([("d1", "cat.png", "cat.toml")], 1.0)
+    source = door.intake.workspace("d1").source
+    source.mkdir(parents=True)
+    shutil.copy2(path, source / "cat.png")
+    shutil.copy2(path.with_suffix(".toml"), source / "cat.toml")
+
+    assert door.intake.resume(door.ledger.drop("d1"), 5.0) is not None
+
+    assert files_below(door.instance.input) == left
+
+
 def test_the_same_picture_dropped_again_after_a_crash_is_another_one(door: Door, elsewhere: Path) -> None:
     path = drop(door.instance, "cat.png")
     door.instance.jobs.rmdir()
