@@ -30,9 +30,13 @@ class Mortal:
         self.left: int | None = None
         """Steps that it has to live; None: it does not die."""
         self.dead = False
+        self.acting = False
+        """Set it while the daemon acts: what others do in the same process is none of its steps."""
 
     def step(self) -> None:
         """Before anything changes. Raises Death."""
+        if not self.acting:
+            return
         if self.left is not None:
             self.left -= 1
             self.dead = self.dead or self.left < 0

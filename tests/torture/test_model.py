@@ -14,8 +14,8 @@ import shutil
 import sqlite3
 import tempfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -170,12 +170,15 @@ class Lives(RuleBasedStateMachine):
 
     def do(self, act: Callable[[], object]) -> None:
         """What the daemon does, unless it dies over it."""
+        self.mortal.acting = True
         try:
             act()
         except Death:
             assert self.mortal.dead
         except sqlite3.OperationalError:
             assert self.mortal.dead  # its ROLLBACK did not come
+        finally:
+            self.mortal.acting = False
 
     @property
     def played(self) -> Played:
@@ -192,20 +195,18 @@ class Lives(RuleBasedStateMachine):
 
     @rule(sidecar=st.sampled_from(["", "", "[[job]]\n[[job]]\n[job.encode]\ncrf = 20\n", "wrong = 1\n", "late"]))
     def drop(self, sidecar: str) -> None:
-        with self.another():
-            name = f"p{len(self.dropped)}"
-            if sidecar not in ("", "late"):
-                (self.instance.input / f"{name}.toml").write_text(sidecar)
-            (self.instance.input / f"{name}.png").write_text(name)
-            self.dropped[name] = sidecar
+        name = f"p{len(self.dropped)}"
+        if sidecar not in ("", "late"):
+            (self.instance.input / f"{name}.toml").write_text(sidecar)
+        (self.instance.input / f"{name}.png").write_text(name)
+        self.dropped[name] = sidecar
 
     @precondition(lambda self: "late" in self.dropped.values())
     @rule()
     def bring_late_sidecar(self) -> None:
-        with self.another():
-            name = next(name for name, sidecar in self.dropped.items() if sidecar == "late")
-            (self.instance.input / f"{name}.toml").write_text("priority = 1\n")
-            self.dropped[name] = "came"
+        name = next(name for name, sidecar in self.dropped.items() if sidecar == "late")
+        (self.instance.input / f"{name}.toml").write_text("priority = 1\n")
+        self.dropped[name] = "came"
 
     @precondition(lambda self: self.alive())
     @rule(passes=st.integers(1, 3), steps=STEPS)
@@ -219,8 +220,7 @@ class Lives(RuleBasedStateMachine):
     @rule(steps=STEPS)
     def finish(self, steps: int | None) -> None:
         if self.brought_to_work():
-            with self.another():
-                self.played.finish()
+            self.played.finish()
             self.tick(1, steps)
 
     @precondition(lambda self: self.alive())
@@ -260,14 +260,6 @@ class Lives(RuleBasedStateMachine):
         self.do(self.service.stop)
         if self.alive():
             self.rise()
-
-    @contextmanager
-    def another(self) -> Iterator[None]:
-        """Somebody else than the daemon changes files: its death is none of theirs."""
-        before = self.mortal.left, self.mortal.dead
-        self.mortal.rise()
-        yield
-        self.mortal.left, self.mortal.dead = before
 
     # --- what must hold
 
