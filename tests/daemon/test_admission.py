@@ -64,6 +64,14 @@ def _hold_back(instance: Instance, ledger: Ledger, id: str, size: int) -> None:
     made.write_bytes(b"\0" * size)
 
 
+def fail_three(ledger: Ledger, fault: Fault) -> None:
+    """Three files whose only jobs failed alike: the breaker opens at 10.0, for a minute."""
+    for id in "abc":
+        ledger.claiming([(id, f"{id}.png", None)], 1.0)
+        ledger.add_job(id, 1, "{}", id, 0, 1.0)
+        ledger.breaker.failed(f"{id}-1", 1, fault, 3, 60.0, 10.0)
+
+
 def test_where_nothing_is_in_the_way_a_job_may_go(instance: Instance, ledger: Ledger) -> None:
     assert Admission(instance, ledger).obstacle(plan(), 0, 10.0) is None
     assert Admission(instance, ledger).obstacle(None, 2**62, 10.0) is None, "what it needs is not known yet"
@@ -79,8 +87,7 @@ def test_a_disk_without_room_is_asked_again_soon(instance: Instance, ledger: Led
 
 
 def test_an_open_breaker_is_in_the_way_of_its_place_alone(instance: Instance, ledger: Ledger) -> None:
-    for job in "abc":
-        ledger.breaker.failed(job, 1, Fault("failed", "RuntimeError", plan().place), 3, 60.0, 10.0)
+    fail_three(ledger, Fault("failed", "RuntimeError", plan().place))
 
     obstacle = Admission(instance, ledger).obstacle(plan(), 2**62, 11.0)
 
@@ -90,8 +97,7 @@ def test_an_open_breaker_is_in_the_way_of_its_place_alone(instance: Instance, le
 
 
 def test_where_files_cannot_be_opened_nothing_goes_planned_or_not(instance: Instance, ledger: Ledger) -> None:
-    for job in "abc":
-        ledger.breaker.failed(job, 1, Fault("crashed", "SIGSEGV", OPENING), 3, 60.0, 10.0)
+    fail_three(ledger, Fault("crashed", "SIGSEGV", OPENING))
 
     assert Admission(instance, ledger).obstacle(None, 0, 11.0) is not None
     assert Admission(instance, ledger).obstacle(plan(), 0, 11.0) is not None
