@@ -73,6 +73,7 @@ def test_what_a_crash_left_in_tmp_and_output_is_swept_at_the_start_and_said(tmp_
     (instance.output / "pets" / f"{COPYING}17.part").write_bytes(bytes(100))
 
     with daemon(instance) as running:
+        running.wait_for("orphan_removed")
         wait_until(lambda: not any(instance.jobs.iterdir()), "the folder to go")
 
     assert [line["folder"] for line in running.said("orphan_removed")] == [
