@@ -26,8 +26,9 @@ from framedaemon.instance import Instance
 from framedaemon.ledger import DropRow, Ledger
 from framedaemon.log import get_log
 from framedaemon.naming import show
+from framedaemon.retrying import put_back_orphan
 from framedaemon.settings import RetentionSettings, show_bytes
-from framedaemon.workspace import write_atomically
+from framedaemon.workspace import Workspace, write_atomically
 
 Kind: TypeAlias = Literal["done", "failed", "job_log", "leftover"]
 
@@ -84,12 +85,16 @@ def find_stale(
     return stale + _old_logs(instance, ledger, settings.job_logs)
 
 
-def remove(stale: Iterable[Stale]) -> tuple[list[Stale], list[str]]:
-    """Remove what was found, but for what changed since; returns what went, and why something else did not."""
+def remove(instance: Instance, stale: Iterable[Stale]) -> tuple[list[Stale], list[str]]:
+    """Remove what was found, but for what changed since; returns what went, and why something else did not.
+
+    A picture in a folder that no job owns goes back into input/ first, as it does at the daemon's start.
+    """
     gone, problems = [], []
     for one in stale:
         try:
             if one.kind == "leftover":
+                put_back_orphan(instance, Workspace(one.files[0].path))
                 shutil.rmtree(one.files[0].path)
             else:
                 _unlink(one.files)
@@ -106,7 +111,7 @@ def prune_daily(instance: Instance, ledger: Ledger, settings: RetentionSettings,
         believed = _believed_time(instance.tmp / "pruned.json", ledger, now)
         if believed is None:
             return
-        gone, problems = remove(find_stale(instance, ledger, settings, believed, leftovers=True))
+        gone, problems = remove(instance, find_stale(instance, ledger, settings, believed, leftovers=True))
     except OSError as error:
         gone, problems = [], [str(error)]
     if gone:

@@ -65,7 +65,7 @@ class House:
 
     def prune(self, settings: RetentionSettings = MONTH, days: float = 0) -> list[str]:
         """Remove it; returns problems."""
-        return remove(self.stale(settings, days))[1]
+        return remove(self.instance, self.stale(settings, days))[1]
 
     @property
     def left(self) -> set[str]:
@@ -185,7 +185,7 @@ def test_what_the_daemon_itself_put_away_is_known(tmp_path: Path) -> None:
     ledger = Ledger(instance.ledger, read_only=True)
     before = files_below(instance.input)
 
-    remove(find_stale(instance, ledger, MONTH, time.time() + 31 * DAY, leftovers=True))
+    remove(instance, find_stale(instance, ledger, MONTH, time.time() + 31 * DAY, leftovers=True))
 
     ledger.close()
     assert before >= {"done/cat.png", "failed/pets/bad-2.png", "failed/pets/bad-2.toml", "failed/pets/bad-2.error.txt"}
@@ -243,7 +243,7 @@ def test_a_file_that_changes_between_the_look_and_the_removal_stays(house: House
     stale = house.stale(days=31)
     house.write("done/cat.png", 11)
 
-    gone, problems = remove(stale)
+    gone, problems = remove(house.instance, stale)
 
     assert gone == []
     assert "somebody changed it" in problems[0]
@@ -274,7 +274,7 @@ def test_a_folder_that_becomes_a_link_before_the_removal_is_not_followed(house: 
     (house.instance.done / "pets").rename(tmp_path / "elsewhere")
     (house.instance.done / "pets").symlink_to(tmp_path / "elsewhere")
 
-    gone, problems = remove(stale)
+    gone, problems = remove(house.instance, stale)
 
     assert gone == []
     assert len(problems) == 1
@@ -300,7 +300,7 @@ def test_one_file_that_cannot_be_removed_does_not_keep_the_others(house: House) 
     stale = house.stale(days=31)
     (house.instance.done / "cat.png").unlink()
 
-    gone, problems = remove(stale)
+    gone, problems = remove(house.instance, stale)
 
     assert [one.files[-1].path.name for one in gone] == ["dog.png"]
     assert len(problems) == 1
@@ -493,6 +493,18 @@ def test_folders_that_no_job_owns_go_and_those_of_open_drops_stay(house: House) 
 
     assert (one.kind, one.bytes, one.files[0].path) == ("leftover", 7, house.instance.jobs / "orphan")
     assert [path.name for path in house.instance.jobs.iterdir()] == [owner]
+    assert (house.instance.input / "cat.png").read_bytes() == bytes(7), "the picture of the orphan is no litter"
+
+
+def test_a_folder_whose_picture_input_does_not_take_stays(house: House) -> None:
+    (house.instance.jobs / "orphan" / "source").mkdir(parents=True)
+    (house.instance.jobs / "orphan" / "source" / "cat.png").write_bytes(bytes(7))
+    house.instance.input.rename(house.instance.input.with_name("away"))
+
+    (problem,) = house.prune(RetentionSettings())
+
+    assert "the folder is not there" in problem
+    assert (house.instance.jobs / "orphan" / "source" / "cat.png").exists()
 
 
 def test_leftovers_are_not_looked_for_beside_a_daemon_that_may_be_claiming(house: House) -> None:

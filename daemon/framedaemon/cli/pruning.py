@@ -43,7 +43,7 @@ def prune(
     with lock(here) if alone and not dry_run else nullcontext():
         stale, problems = _find(here, settings, leftovers=alone), list[str]()
         if not dry_run:
-            stale, problems = remove(stale)
+            stale, problems = remove(here, stale)
     if json:
         print_json({"dry_run": dry_run, "bytes": sum(one.bytes for one in stale), "stale": [*map(_facts, stale)]})
     else:
