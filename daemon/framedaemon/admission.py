@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +11,7 @@ from framedaemon.disk import Need, Shortage
 from framedaemon.instance import Instance
 from framedaemon.ledger import JobRow, Ledger
 from framedaemon.summary import PlanSummary
-from framedaemon.workspace import Workspace, size_of
+from framedaemon.workspace import Workspace, bytes_below, size_of
 
 ROOM_SECONDS = 15.0
 """How soon a job that waits for room on the disk, or for output/ to come back, asks again."""
@@ -62,7 +61,7 @@ class Admission:
 
     def _reserved(self, job: JobRow | None) -> dict[Path, int]:
         """Bytes that others will still write, by folder, less those that ``job`` holds there already."""
-        held = _bytes_below(self._folder(job)) if job is not None else 0
+        held = bytes_below(self._folder(job)) if job is not None else 0
         if self._instance.jobs.stat().st_dev == self._instance.output.stat().st_dev:
             return {self._instance.tmp: -held, self._instance.output: -held}
         return {self._instance.tmp: -held, self._instance.output: self._promised()}
@@ -74,12 +73,3 @@ class Admission:
 
     def _folder(self, job: JobRow) -> Path:
         return Workspace(self._instance.jobs / job.drop_id).folder / str(job.number)
-
-
-def _bytes_below(folder: Path) -> int:
-    """Of all files; those that go away meanwhile count for nothing."""
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):
-            total += path.lstat().st_size if path.is_file() else 0
-    return total

@@ -34,8 +34,7 @@ from framedaemon.segments import Segments, key_of
 from framedaemon.sources import Footage
 from framedaemon.spool import spool
 from framedaemon.stages import Delivery, Encode, Fill, Generate, JoiningEncoder, Scratch
-from framedaemon.stream import Frames, Meter, blamed, blaming, close, drawn_from, taken, watched
-from framedaemon.stream import sort_error as sort_error
+from framedaemon.stream import Frames, Meter, blamed, blaming, close, drawn_from, sort_error, taken, watched
 from framedaemon.timeline import Beginning
 from framedaemon.weave import Tally, no_fill, sources_from, weave
 from framedaemon.workspace import size_of

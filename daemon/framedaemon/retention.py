@@ -28,7 +28,7 @@ from framedaemon.log import get_log
 from framedaemon.naming import show
 from framedaemon.retrying import put_back_orphan
 from framedaemon.settings import RetentionSettings, show_bytes
-from framedaemon.workspace import Workspace, write_atomically
+from framedaemon.workspace import Workspace, bytes_below, write_atomically
 
 Kind: TypeAlias = Literal["done", "failed", "job_log", "leftover"]
 
@@ -222,7 +222,7 @@ def _leftovers(instance: Instance, ledger: Ledger) -> list[Stale]:
     names = sorted(_list(instance.tmp, PurePosixPath(instance.jobs.name)))
     known = {drop.id for drop in ledger.drops("claiming", "open", "closing")}
     folders = [instance.jobs / name for name in names if name not in known]
-    whole = [Found(instance.jobs, PurePosixPath(folder.name), _size(folder), 0.0) for folder in folders]
+    whole = [Found(instance.jobs, PurePosixPath(folder.name), bytes_below(folder), 0.0) for folder in folders]
     return [Stale("leftover", (folder,), "no job owns it") for folder in whole]
 
 
@@ -271,13 +271,3 @@ def _list(root: Path, below: PurePosixPath) -> list[str]:
     with suppress(OSError), _folder(root, below) as handle, os.scandir(handle) as entries:
         return [entry.name for entry in entries]
     return []
-
-
-def _size(folder: Path) -> int:
-    """Bytes of all the files below ``folder``."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118  (names that are not UTF-8)
-    return total

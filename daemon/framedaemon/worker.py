@@ -31,6 +31,7 @@ from framedaemon.plugins import Registry, load_plugins
 from framedaemon.settings import Settings
 from framedaemon.sources import Source
 from framedaemon.stages import Machine
+from framedaemon.stream import sort_error
 from framedaemon.workspace import write_atomically
 
 BEAT_SECONDS = 1.0
@@ -157,7 +158,7 @@ class Worker:
         try:
             work()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (the one broad except around a job)
-            reason = pipeline.sort_error(error)
+            reason = sort_error(error)
             if isinstance(reason, StageFailed) and oom_kills() > kills:  # an encoder of its own process, say
                 reason = OutOfMemory(f"{reason}; meanwhile the kernel ended a process because memory ran out")
             traceback = None if isinstance(reason, JobRejected) else error

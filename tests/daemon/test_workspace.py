@@ -11,6 +11,7 @@ from framedaemon import workspace
 from framedaemon.workspace import (
     COPYING,
     Workspace,
+    bytes_below,
     flush_filesystem,
     flush_folder,
     move,
@@ -334,3 +335,15 @@ def test_a_filesystem_is_flushed_as_a_whole(tmp_path: Path) -> None:
 
     with pytest.raises(FileNotFoundError):
         flush_filesystem(tmp_path / "gone")
+
+
+def test_the_bytes_below_a_folder_are_those_of_its_files_not_of_what_links_point_to(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"x" * 1000)
+    (tmp_path / "job" / "deep").mkdir(parents=True)
+    (tmp_path / "job" / "video.mp4").write_bytes(b"x" * 30)
+    (tmp_path / "job" / "deep" / "part").write_bytes(b"x" * 12)
+    (tmp_path / "job" / "link").symlink_to(tmp_path / "elsewhere")
+
+    assert bytes_below(tmp_path / "job") < 1000
+    assert bytes_below(tmp_path / "job") >= 42
+    assert bytes_below(tmp_path / "gone") == 0
