@@ -62,6 +62,7 @@ if TYPE_CHECKING:
         VideoSpec,
     )
     from framedaemon.task import StageTask
+    from framedaemon.weights import Download, Weights, WheelMember, find_weights, open_weights
 
 __version__ = "0.1.0"
 
@@ -134,6 +135,13 @@ _HOMES = {
         "VideoSpec",
     ),
     "task": ("StageTask",),
+    "weights": (
+        "Download",
+        "Weights",
+        "WheelMember",
+        "find_weights",
+        "open_weights",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -166,6 +174,7 @@ __all__ = [
     "Delivery",
     "DiskFull",
     "DiskWaited",
+    "Download",
     "Encode",
     "Encoder",
     "EncoderOptions",
@@ -205,6 +214,10 @@ __all__ = [
     "StageFailed",
     "StageTask",
     "VideoSpec",
+    "Weights",
+    "WheelMember",
+    "find_weights",
     "hookimpl",
+    "open_weights",
     "parse_rate",
 ]

@@ -81,17 +81,17 @@ def _cpu_ladder(machine: Machine) -> list[Placement]:
     ]
 
 
-def this_machine(device: str, threads: int) -> Machine:
+def this_machine(device: str, threads: int, models: Path = Path("models")) -> Machine:
     """What a job can count on here and now.
 
     ``device`` is a device's name, or ``auto``: the first CUDA device that torch can use, else the CPU.
-    ``threads`` caps the cores; 0 takes all that this process may use.
+    ``threads`` caps the cores; 0 takes all that this process may use. ``models`` is the folder of the weights.
     """
     cores = len(os.sched_getaffinity(0))
     cores = min(cores, threads) if threads else cores
     if device == "auto":
         device = _first_accelerator()
-    return Machine(device, _free_vram(device), available_ram(), cores, _identity(device))
+    return Machine(device, _free_vram(device), available_ram(), cores, _identity(device), models)
 
 
 def _identity(device: str) -> str:

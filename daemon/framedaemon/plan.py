@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar, cast
 
 from framedaemon.clip import ClipSpec, show_rate
@@ -269,11 +268,14 @@ class _Placer:
 
     def step(self, kind: StageKind, stage: AnyStage, options: Options, clip: ClipSpec, estimate: Estimate) -> Step:
         task = StageTask(kind, stage.name, clip.width, clip.height, clip.frames)
-        place = partial(self.registry.place, task, estimate, self.machine)
         for rung in range(self.shrinks + self.fits.get(task.fit_key(self.machine.known_as), 0), self.shrinks, -1):
             with suppress(OutOfMemory):
-                return Step(task, options, estimate, place(rung), rung)
-        return Step(task, options, estimate, place(self.shrinks), self.shrinks)
+                return Step(task, options, estimate, self._place(task, estimate, rung), rung)
+        return Step(task, options, estimate, self._place(task, estimate, self.shrinks), self.shrinks)
+
+    def _place(self, task: StageTask, estimate: Estimate, rung: int) -> Placement:
+        placement = self.registry.place(task, estimate, self.machine, rung)
+        return replace(placement, models=self.machine.models)
 
 
 def _interpolate_step(
@@ -303,6 +305,8 @@ def _refuse_excess(plan: Plan) -> None:
 
 
 def _step_summary(step: Step, machine: str) -> StepSummary:
+    placement = asdict(step.placement)
+    del placement["models"]  # where a person keeps them is nobody's business who gets the video
     return StepSummary(
         kind=step.task.kind,
         stage=step.task.name,
@@ -310,7 +314,7 @@ def _step_summary(step: Step, machine: str) -> StepSummary:
         ram_bytes=step.estimate.ram,
         disk_bytes=step.estimate.disk,
         seconds=round(step.estimate.seconds, 1),
-        placement=asdict(step.placement),
+        placement=placement,
         fit_key=step.task.fit_key(machine),
         rung=step.rung,
     )

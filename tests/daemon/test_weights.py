@@ -1,0 +1,151 @@
+"""Rows of weights, the folder they lie in, and that what is opened is what was stored."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from framedaemon.errors import StageFailed
+from framedaemon.weights import (
+    Download,
+    Weights,
+    WheelMember,
+    fault_of,
+    file_of,
+    find_weights,
+    models_folder,
+    open_weights,
+    record_of,
+)
+
+ROW = Weights(
+    name="toy-1",
+    summary="a toy",
+    licence="MIT",
+    credit="nobody",
+    bytes=8,
+    sha256="0" * 64,
+    sources=(WheelMember("toy", "1.0", "toy/net.pkl"), Download("https://example.org/net.pkl")),
+    read=lambda path: {},
+)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """A folder with a file of weights and its record, as they are stored."""
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    save_file = pytest.importorskip("safetensors.torch", reason="safetensors is not installed").save_file
+    save_file({"w": torch.arange(6.0).reshape(2, 3)}, file_of(tmp_path, "toy-1"))
+    _record(tmp_path, "toy-1")
+    return tmp_path
+
+
+def _record(models: Path, name: str, **facts: Any) -> None:
+    sha256 = hashlib.sha256(file_of(models, name).read_bytes()).hexdigest()
+    record_of(models, name).write_text(json.dumps({"sha256": sha256, **facts}))
+
+
+@pytest.mark.parametrize("name", ["", "Rife", "../x", "a/b", ".hidden", "x" * 65, "x\n"])
+def test_a_name_that_is_none_for_a_file_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no name for weights"):
+        replace(ROW, name=name)
+
+
+@pytest.mark.parametrize("wrong", [{"sha256": "0" * 63}, {"sha256": "G" * 64}, {"bytes": 0}])
+def test_a_row_says_what_a_file_can_be(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="toy-1"):
+        replace(ROW, **wrong)
+
+
+def test_a_download_is_from_the_web() -> None:
+    with pytest.raises(ValueError, match="file:///etc/passwd is no https address"):
+        Download("file:///etc/passwd")
+
+
+def test_a_folder_that_is_chosen_is_taken_and_a_relative_one_lies_in_the_instance(tmp_path: Path) -> None:
+    assert models_folder("/srv/models", tmp_path, {}) == Path("/srv/models")
+    assert models_folder("models", tmp_path, {}) == tmp_path / "models"
+    assert models_folder("~/models", tmp_path, {}) == Path("~/models").expanduser()
+
+
+def test_else_it_is_the_cache_of_the_user(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+
+    assert models_folder("", Path("/i"), home) == tmp_path / ".cache" / "framedaemon" / "models"
+    assert models_folder("", Path("/i"), home | {"XDG_CACHE_HOME": "/cache"}) == Path("/cache/framedaemon/models")
+    assert models_folder("", Path("/i"), home | {"XDG_CACHE_HOME": "x"}) == models_folder("", Path("/i"), home)
+
+
+@pytest.mark.parametrize("home", ["/nonexistent", "/proc/1/nowhere"])
+def test_a_user_without_a_home_has_them_in_the_instance(home: str, tmp_path: Path) -> None:
+    assert models_folder("", tmp_path, {"HOME": home}) == tmp_path / "tmp" / "models"
+
+
+def test_a_home_of_somebody_else_is_none(tmp_path: Path) -> None:
+    """systemd gives a service of no fixed user the home ``/``."""
+    other = tmp_path / "home"
+    other.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("giving a folder away needs root")
+    os.chown(other, 12345, 12345)
+
+    assert models_folder("", tmp_path, {"HOME": str(other)}) == tmp_path / "tmp" / "models"
+
+
+def test_weights_are_found_by_their_name(stored: Path) -> None:
+    assert find_weights(stored, "toy-1") == stored / "toy-1.safetensors"
+    assert find_weights(stored, "toy-2") is None
+    assert find_weights(stored / "not there", "toy-1") is None
+
+
+def test_a_name_never_leads_out_of_the_folder(stored: Path) -> None:
+    with pytest.raises(ValueError, match="no name for weights"):
+        find_weights(stored / "inner", "../toy-1")
+
+
+def test_what_was_stored_is_opened(stored: Path) -> None:
+    tensors = open_weights(stored, "toy-1")
+
+    assert {name: tensor.tolist() for name, tensor in tensors.items()} == {"w": [[0, 1, 2], [3, 4, 5]]}
+
+
+def test_missing_weights_name_the_command_that_fetches_them(tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match=r"toy-1 are missing from .*; `framedaemon models pull toy-1`"):
+        open_weights(tmp_path, "toy-1")
+
+
+def test_a_file_in_which_one_bit_turned_is_not_opened(stored: Path) -> None:
+    path = file_of(stored, "toy-1")
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+    with pytest.raises(StageFailed, match=r"toy-1.safetensors is damaged: .*; `framedaemon models pull toy-1`"):
+        open_weights(stored, "toy-1")
+
+
+def test_a_file_is_hashed_again_once_it_was_touched(stored: Path) -> None:
+    path = file_of(stored, "toy-1")
+    assert fault_of(stored, "toy-1") is None
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(1, 1))
+
+    assert "damaged" in str(fault_of(stored, "toy-1"))
+
+
+@pytest.mark.parametrize("record", [None, "", "[]", "{}", "3"])
+def test_a_file_that_nobody_vouches_for_is_not_opened(record: str | None, stored: Path) -> None:
+    record_of(stored, "toy-1").unlink()
+    if record is not None:
+        record_of(stored, "toy-1").write_text(record)
+
+    with pytest.raises(StageFailed, match="has no record beside it"):
+        open_weights(stored, "toy-1")
