@@ -2,7 +2,7 @@
 
 Subclass `InterpolatorContract` in a test module and give it two fixtures: ``stage`` and ``options``. The frames are
 made here: a smooth pattern of odd size that moves steadily, in 8 and in 16 bits. Give a fixture ``size`` of your own
-where the stage works on other sizes only, and ``placement`` where it needs a device.
+where the stage works on other sizes only, ``placement`` where it needs a device, ``models`` where it has weights.
 """
 
 from __future__ import annotations
@@ -91,9 +91,14 @@ class InterpolatorContract:
         return spec
 
     @pytest.fixture
-    def placement(self) -> Placement:
+    def models(self) -> Path:
+        """The folder of its weights, for a stage that has some."""
+        return Path("models")
+
+    @pytest.fixture
+    def placement(self, models: Path) -> Placement:
         """Where it works; two threads, so that those it starts are seen to end."""
-        return Placement(threads=2)
+        return Placement(threads=2, models=models)
 
     def test_it_says_what_it_is(self, stage: Interpolator[Any]) -> None:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", stage.name), "a recipe's `use` names it: lower case, one word"
@@ -101,8 +106,8 @@ class InterpolatorContract:
         assert "\n" not in stage.summary
         assert issubclass(stage.options, InterpolatorOptions)
 
-    def test_it_is_ready_here(self, stage: Interpolator[Any]) -> None:
-        assert stage.unready(Machine("cpu", vram=0, ram=8 << 30, cores=2)) is None
+    def test_it_is_ready_here(self, stage: Interpolator[Any], models: Path) -> None:
+        assert stage.unready(Machine("cpu", vram=0, ram=8 << 30, cores=2, models=models)) is None
 
     def test_it_works_on_8_bits(
         self, stage: Interpolator[Any], options: InterpolatorOptions, size: tuple[int, int]
