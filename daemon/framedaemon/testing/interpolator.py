@@ -288,14 +288,8 @@ def measure(
     Without ``fill`` it only estimates there. Raises AssertionError with the process's own words when it fails.
     """
     gaps = gaps_between(moving_frames(takes), [HALF] * (takes.frames - 1)) if fill else []
-    work = {
-        "stage": stage,
-        "options": options,
-        "placement": placement,
-        "takes": takes,
-        "gives": _doubled(takes),
-        "gaps": gaps,
-    }
+    work = {"stage": stage, "options": options, "placement": placement}
+    work |= {"takes": takes, "gives": _doubled(takes), "gaps": gaps}
     done = subprocess.run(
         [sys.executable, str(_PROBE)], input=pickle.dumps(sys.path) + pickle.dumps(work), capture_output=True
     )
