@@ -6,11 +6,11 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
+from framedaemon.choosing import check_recipe
 from framedaemon.errors import JobRejected
 from framedaemon.inbox import Inbox, folders_of
 from framedaemon.instance import Instance
 from framedaemon.layers import load_layers, read_request
-from framedaemon.plan import check_recipe
 from framedaemon.plugins import load_plugins
 from framedaemon.settings import Settings
 from framedaemon.sidecars import FOLDER_DEFAULTS

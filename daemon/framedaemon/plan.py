@@ -7,21 +7,21 @@ Planning is pure: nothing is loaded, nothing is written, so `framedaemon explain
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TypeVar, cast
 
+from framedaemon.choosing import Chooser
 from framedaemon.clip import ClipSpec, show_rate
 from framedaemon.cuts import cut
 from framedaemon.disk import Need
 from framedaemon.errors import FramedaemonError, JobRejected, OutOfMemory, StageFailed
 from framedaemon.plugins import Registry
-from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
+from framedaemon.recipe import Recipe
 from framedaemon.settings import show_bytes
 from framedaemon.sources import Source
 from framedaemon.stages import (
-    AnyGenerator,
     AnyStage,
     Estimate,
     GeneratorOptions,
@@ -34,7 +34,6 @@ from framedaemon.stages import (
 from framedaemon.summary import PlanSummary, StepSummary
 from framedaemon.task import StageTask
 from framedaemon.timeline import Timeline
-from framedaemon.toml import Table, show_key
 from framedaemon.weave import woven_spec
 
 T = TypeVar("T")
@@ -76,6 +75,8 @@ class Plan:
     video: VideoSpec
     machine: Machine
     notes: tuple[str, ...]
+    passed_over: tuple[str, ...] = ()
+    """Stages that ``auto`` would have preferred, each with what it lacks: for `explain`, not for each receipt."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -145,7 +146,7 @@ def make_plan(
     the ladder that worked before, by `StageTask.fit_key`: they spare it tries, and cost it none. Raises JobRejected
     with every problem, OutOfMemory when no smaller placement is left, StageFailed when a stage cannot say its cost.
     """
-    chooser = _Chooser(registry, machine)
+    chooser = Chooser(registry, machine)
     generator, drawing = chooser.choose("generate", recipe.generate, source)
     interpolator, filling = chooser.choose("interpolate", recipe.interpolate)
     encoder, encoding = chooser.choose("encode", recipe.encode)
@@ -169,10 +170,9 @@ def make_plan(
         interpolate = _interpolate_step(place, interpolator, filling, drawn, shown)
     estimate = _ask(encoder, "estimate", Estimate, shown, encoding)
     encode = place.step("encode", encoder, encoding, shown, estimate)
-    notes = (*source.notes, *chooser.notes, *video.notes)
-    plan = Plan(
-        source, cast(int, drawing.seed), generate, drawn, interpolate, timeline, shown, encode, video, machine, notes
-    )
+    notes, over = (*source.notes, *chooser.notes, *video.notes), tuple(chooser.passed_over)
+    seed = cast(int, drawing.seed)
+    plan = Plan(source, seed, generate, drawn, interpolate, timeline, shown, encode, video, machine, notes, over)
     _refuse_excess(plan)
     return plan
 
@@ -188,75 +188,6 @@ def _ask(stage: AnyStage, question: str, answer: type[T], *given: object) -> T:
     if not isinstance(said, answer):
         raise StageFailed(f"{stage.name}: {question}() gave a {type(said).__name__}, not a {answer.__name__}")
     return said
-
-
-class _Chooser:
-    """Finds each stage and reads its options, gathering every problem on the way."""
-
-    def __init__(self, registry: Registry, machine: Machine) -> None:
-        self._registry = registry
-        self._machine = machine
-        self.problems: list[str] = []
-        self.notes: list[str] = []
-
-    def choose(
-        self, kind: StageKind, choice: StageChoice | InterpolateChoice, source: Source | None = None
-    ) -> tuple[AnyStage | None, Options | None]:
-        """The stage and its options; (None, None) for no interpolation, or where a problem was found."""
-        if isinstance(choice, InterpolateChoice) and choice.nothing:
-            return None, None
-        try:
-            stage = self._automatic(kind, source) if choice.use == "auto" else self._named(kind, choice.use, source)
-            if choice.use == "auto":
-                choice = choice.model_copy(update={"options": self._understood(kind, stage, choice.options)})
-            return stage, choice.fit(kind, stage.options, "recipe")
-        except JobRejected as error:
-            self.problems += error.problems
-            return None, None
-
-    def _named(self, kind: StageKind, name: str, source: Source | None) -> AnyStage:
-        stage = self._registry.stage(kind, name)
-        if source is not None and source.kind not in cast(AnyGenerator, stage).accepts:
-            accepts = " and ".join(sorted(cast(AnyGenerator, stage).accepts))
-            raise JobRejected(f"[{kind}] use: {name} makes clips of a {accepts}; this file is a {source.kind}")
-        missing = self._missing(stage)
-        if missing is not None:
-            raise JobRejected(f"[{kind}] use: {name} cannot work here: {missing}")
-        return stage
-
-    def _automatic(self, kind: StageKind, source: Source | None) -> AnyStage:
-        reasons = []
-        for stage in self._registry.stages(kind):
-            if stage.preference < 0 or (source is not None and source.kind not in cast(AnyGenerator, stage).accepts):
-                continue
-            missing = self._missing(stage)
-            if missing is None:
-                return stage
-            reasons.append(f"{stage.name} cannot work here: {missing}")
-        broken = [f"plugin {plugin.name} is broken: {plugin.reason}" for plugin in self._registry.broken()]
-        said = "; ".join([*reasons, *broken]) or "no plugin offers one"
-        raise JobRejected(f"[{kind}] use: nothing here can {kind} this: {said}")
-
-    def _missing(self, stage: AnyStage) -> str | None:
-        """What the stage says it lacks. One that cannot even say it must not cost the jobs that others can do.
-
-        Raises StageFailed where the stage does: it does not know yet, and another try may tell.
-        """
-        try:
-            return stage.unready(self._machine)
-        except StageFailed:
-            raise
-        except Exception as error:  # noqa: BLE001  (a stranger's stage may raise anything)
-            return f"its unready() raised {type(error).__name__}: {error}"
-
-    def _understood(self, kind: StageKind, stage: AnyStage, given: Table) -> Table:
-        """``given`` without the options that speak to another stage than the one auto chose."""
-        known = stage.options.model_fields
-        others = {key for other in self._registry.stages(kind) for key in other.options.model_fields}
-        foreign = sorted(key for key in given if key not in known and key in others)
-        if foreign:
-            self.notes.append(f"[{kind}] {', '.join(foreign)}: not for {stage.name}, passed over")
-        return {key: value for key, value in given.items() if key not in foreign}
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,36 +249,3 @@ def _step_summary(step: Step, machine: str) -> StepSummary:
         fit_key=step.task.fit_key(machine),
         rung=step.rung,
     )
-
-
-def check_recipe(recipe: Recipe, registry: Registry) -> list[str]:
-    """What is wrong with a recipe whatever it is for: stages that are not there, options that nobody knows."""
-    problems: list[str] = []
-    for kind in ("generate", "interpolate", "encode"):
-        choice: StageChoice = getattr(recipe, kind)
-        if isinstance(choice, InterpolateChoice) and choice.nothing:
-            continue
-        try:
-            if choice.use == "auto":
-                for key in choice.options:
-                    problems += _check_option(kind, choice, key, registry)
-            else:
-                choice.fit(kind, registry.stage(kind, choice.use).options, "recipe")
-        except JobRejected as error:
-            problems += error.problems
-    return problems
-
-
-def _check_option(kind: StageKind, choice: StageChoice, key: str, registry: Registry) -> Iterable[str]:
-    """What is wrong with an option that whichever stage ``auto`` takes is to understand: nothing if one does."""
-    problems: list[str] = []
-    alone = choice.model_copy(update={"options": {key: choice.options[key]}})
-    for stage in registry.stages(kind):
-        if key in stage.options.model_fields:
-            try:
-                alone.fit(kind, stage.options, "recipe")
-            except JobRejected as error:
-                problems += [problem for problem in error.problems if f" {key}:" in problem]
-            else:
-                return []
-    return problems[:1] or [f"{choice.origins.get(key, f'recipe [{kind}]')} {show_key(key)}: no stage here knows it"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from fakes import GIB, Blend, Raw, Squares, footage, machine, offering, picture, plugin, registry_of
 from framedaemon.disk import Need
 from framedaemon.errors import JobRejected, OutOfMemory, StageFailed
-from framedaemon.plan import MAX_FRAMES, Plan, check_recipe, make_plan
+from framedaemon.plan import MAX_FRAMES, Plan, make_plan
 from framedaemon.plugins import Registry, load_plugins
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
 from framedaemon.sources import Source
@@ -142,120 +143,7 @@ def test_notes_come_from_the_source_the_choice_and_the_encoder() -> None:
     assert still.notes == ("turned upright",)
 
 
-# --- auto
-
-
-def test_auto_takes_the_most_preferred_stage() -> None:
-    registry = registry_of(Squares(), Squares(name="better", preference=50), Blend(), Raw())
-
-    assert _plan(registry=registry).generate.task.name == "better"
-
-
-def test_auto_passes_over_what_is_not_ready() -> None:
-    registry = registry_of(Squares(), Squares(name="better", preference=50, lacks="no weights"), Blend(), Raw())
-
-    assert _plan(registry=registry).generate.task.name == "squares"
-
-
-def test_auto_passes_over_what_does_not_take_such_a_file() -> None:
-    stills_only = Squares(name="better", preference=50, accepts=frozenset({"picture"}))
-    registry = registry_of(Squares(), stills_only, Blend(), Raw())
-
-    assert _plan(registry=registry).generate.task.name == "better"
-    assert _plan(registry=registry, source=footage()).generate.task.name == "squares"
-
-
-def test_auto_never_takes_a_stage_of_negative_preference() -> None:
-    registry = registry_of(Squares(), Blend(preference=-1), Raw())
-
-    (problem,) = _problems(Recipe(), registry)
-
-    assert problem == "[interpolate] use: nothing here can interpolate this: no plugin offers one"
-    assert _plan(_recipe(use=("auto", "blend", "auto")), registry).interpolate is not None
-
-
-def test_auto_passes_over_a_stage_that_cannot_even_say_whether_it_is_ready() -> None:
-    class Shaky(Squares):
-        def unready(self, machine: Machine) -> str | None:
-            raise RuntimeError("driver not loaded")
-
-    registry = registry_of(Squares(), Shaky(name="shaky", preference=50), Blend(), Raw())
-
-    assert _plan(registry=registry).generate.task.name == "squares"
-    assert _problems(_recipe(use=("shaky", "auto", "auto")), registry) == [
-        "[generate] use: shaky cannot work here: its unready() raised RuntimeError: driver not loaded"
-    ]
-
-
-def test_a_stage_that_does_not_know_yet_whether_it_is_ready_is_asked_again_and_not_refused() -> None:
-    class Interrupted(Squares):
-        def unready(self, machine: Machine) -> str | None:
-            raise StageFailed("its probe was killed")
-
-    registry = registry_of(Squares(), Interrupted(name="interrupted", preference=50), Blend(), Raw())
-
-    with pytest.raises(StageFailed, match="its probe was killed"):
-        _plan(registry=registry)
-
-
-def test_where_nothing_is_ready_each_reason_is_said() -> None:
-    registry = registry_of(Squares(lacks="no brush"), Squares(name="wan", lacks="no weights"), Blend(), Raw())
-
-    (problem,) = _problems(Recipe(), registry)
-
-    assert problem == (
-        "[generate] use: nothing here can generate this: "
-        "squares cannot work here: no brush; wan cannot work here: no weights"
-    )
-
-
-def test_an_option_for_another_stage_than_auto_took_is_passed_over_with_a_note() -> None:
-    registry = registry_of(Squares(), Squares(name="paint", preference=5, options=PaintOptions), Blend(), Raw())
-
-    plan = _plan(_recipe({"brush": 1, "step": 5}), registry)
-
-    assert plan.generate.options.model_dump()["step"] == 5
-    assert plan.notes == ("[generate] brush: not for squares, passed over",)
-
-
-def test_an_option_that_no_stage_knows_is_refused_even_with_auto() -> None:
-    (problem,) = _problems(_recipe({"brsh": 1}))
-
-    assert "brsh" in problem
-
-
-def test_an_option_for_another_stage_is_refused_where_the_stage_was_named() -> None:
-    registry = registry_of(Squares(), Squares(name="paint", options=PaintOptions), Blend(), Raw())
-
-    (problem,) = _problems(_recipe({"brush": 1}, use=("squares", "auto", "auto")), registry)
-
-    assert "brush" in problem
-
-
 # --- refusals
-
-
-def test_every_problem_is_said_at_once() -> None:
-    problems = _problems(_recipe({"step": "far"}, {"cut_above": "high"}, use=("auto", "auto", "nvenc")))
-
-    assert len(problems) == 3
-    assert all(word in problem for word, problem in zip(("step", "cut_above", "nvenc"), problems, strict=True))
-
-
-def test_a_named_stage_that_is_not_ready_says_what_it_lacks() -> None:
-    registry = registry_of(Squares(), Squares(name="wan", lacks="run framedaemon pull wan"), Blend(), Raw())
-
-    (problem,) = _problems(_recipe(use=("wan", "auto", "auto")), registry)
-
-    assert problem == "[generate] use: wan cannot work here: run framedaemon pull wan"
-
-
-def test_a_named_stage_that_does_not_take_such_a_file_says_what_it_takes() -> None:
-    registry = registry_of(Squares(accepts=frozenset({"picture"})), Blend(), Raw())
-
-    (problem,) = _problems(_recipe(use=("squares", "auto", "auto")), registry, footage())
-
-    assert problem == "[generate] use: squares makes clips of a picture; this file is a footage"
 
 
 def test_what_a_stage_refuses_refuses_the_job() -> None:
@@ -349,6 +237,21 @@ def test_what_fitted_earlier_jobs_costs_a_job_none_of_its_tries() -> None:
         _plan(fits={key: 2}, shrinks=3)
 
 
+def test_every_stage_is_told_the_folder_of_weights_whatever_the_policy_answers() -> None:
+    registry = registry_of()
+    registry.add("mine", "tests", plugin(memory_policy=lambda: Placement(models=Path("/elsewhere"))))
+
+    plan = _plan(registry=registry, on=replace(machine(), models=Path("/home/ada/models")))
+
+    assert {step.placement.models for step in plan.steps} == {Path("/home/ada/models")}
+
+
+def test_the_folder_of_weights_stays_out_of_what_is_written_down() -> None:
+    plan = _plan(on=replace(machine(), models=Path("/home/ada/models")))
+
+    assert "ada" not in plan.summary().model_dump_json()
+
+
 def test_the_policy_is_asked_for_each_stage_with_what_it_will_do() -> None:
     asked: list[tuple[str, str, int, int, int]] = []
 
@@ -368,28 +271,3 @@ def test_the_policy_is_asked_for_each_stage_with_what_it_will_do() -> None:
         ("encode", "raw", 15, frame, 1),
     ]
     assert {step.placement.reason for step in plan.steps} == {"mine"}
-
-
-# --- checking without a file
-
-
-def test_a_good_recipe_has_no_problems_whatever_it_is_for() -> None:
-    registry = registry_of(Squares(), Squares(name="paint", options=PaintOptions), Blend(), Raw())
-
-    assert check_recipe(_recipe({"brush": 1}, {"cut_above": 3.0}), registry) == []
-    assert check_recipe(_recipe(use=("paint", "none", "raw")), registry) == []
-
-
-def test_what_is_wrong_with_a_recipe_whatever_it_is_for_is_said_at_once() -> None:
-    recipe = Recipe(
-        generate=StageChoice(options={"brsh": 1}, origins={"brsh": "cat.toml [generate]"}),
-        interpolate=InterpolateChoice(use="rife"),
-        encode=StageChoice(use="raw", options={"crf": "low"}),
-    )
-
-    problems = check_recipe(recipe, registry_of())
-
-    assert len(problems) == 3
-    assert problems[0] == "cat.toml [generate] brsh: no stage here knows it"
-    assert "there is no 'rife' here" in problems[1]
-    assert "crf" in problems[2]

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from framedaemon.choosing import check_recipe
 from framedaemon.closing import Closing
 from framedaemon.errors import FramedaemonError, JobRejected
 from framedaemon.inbox import Inbox
@@ -27,7 +28,7 @@ from framedaemon.layers import Layer, read_request
 from framedaemon.ledger import Ledger
 from framedaemon.naming import show
 from framedaemon.opening import Limits, open_source
-from framedaemon.plan import check_recipe, make_plan
+from framedaemon.plan import make_plan
 from framedaemon.plugins import load_plugins
 from framedaemon.recipe import Recipe
 from framedaemon.settings import InboxSettings, Settings
