@@ -38,7 +38,7 @@ import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 from footage import Footage, made_clips, read_clips, to_rgb
 from interpolators import BLEND, opened, ready
-from memory_flat import high_water
+from jobs import high_water
 from scores import Scores, score
 
 from framedaemon import Clip, ClipSpec, Frame

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jobs import machine
 
 from framedaemon import ClipSpec, Fill, Filled, Frame, Gap
-from framedaemon.memory import this_machine
 from framedaemon.plugins import load_plugins
 from framedaemon.task import StageTask
 
@@ -20,9 +20,9 @@ BLEND = "blend"
 
 def ready() -> list[str]:
     """The names of those that can work here, the plain ones first."""
-    machine = this_machine("auto", 0)
+    here = machine()
     stages = load_plugins(None).stages("interpolate")
-    return [stage.name for stage in reversed(stages) if stage.unready(machine) is None]
+    return [stage.name for stage in reversed(stages) if stage.unready(here) is None]
 
 
 @contextmanager
@@ -35,13 +35,13 @@ def opened(wanted: str, takes: ClipSpec, threads: int = 0) -> Iterator[Fill]:
         yield blend
         return
     name, *options = wanted.split(",")
-    registry, machine = load_plugins(None), this_machine("auto", threads)
+    registry, here = load_plugins(None), machine(threads)
     stage: Any = registry.stage("interpolate", name)
     chosen = stage.options.model_validate(dict(option.split("=", 1) for option in options))
     gives = replace(takes, frames=2 * takes.frames - 1, fps=2 * takes.fps)
     task = StageTask("interpolate", name, takes.width, takes.height, takes.frames)
-    placement = registry.place(task, stage.estimate(takes, gives, chosen), machine, 0)
-    with stage.load(placement, chosen) as fill:
+    placement = registry.place(task, stage.estimate(takes, gives, chosen), here, 0)
+    with stage.load(replace(placement, models=here.models), chosen) as fill:
         yield fill
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/middlebury.py FOLDER [--use flow flow,quality=best rife]
 
-FOLDER holds input/SCENE/frame10.png, frame11.png and gt/SCENE/frame10i11.png, as the Middlebury OTHER set does. PSNR (dB)
-and SSIM over RGB. Each pair stands alone: no neighbours, so that flow cannot bend its paths.
+FOLDER holds input/SCENE/frame10.png, frame11.png and gt/SCENE/frame10i11.png, as the Middlebury OTHER set does. PSNR
+(dB) and SSIM over RGB. Each pair stands alone: no neighbours, so that flow cannot bend its paths.
 """
 
 from __future__ import annotations

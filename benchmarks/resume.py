@@ -1,10 +1,10 @@
 """What a kill in the middle of a long clip costs, and what it costs to be ready for one.
 
-    python benchmarks/resume.py [--frames 481] [--size 832x1216] [--at 0.75]
+    python benchmarks/resume.py [--frames 481] [--size 832x1216] [--at 0.75] [--interpolate flow]
 
-camera → flow → ffmpeg, each run in a process of its own, one after the other: the clip encoded in one; in parts, as
-framedaemon does; in parts and killed, ffmpeg too, when ``--at`` of the frames had gone into the encoder; and the
-attempt after that. Then the frames are drawn once more, to hold both videos against them.
+camera → interpolator → ffmpeg, each run in a process of its own, one after the other: the clip encoded in one; in
+parts, as framedaemon does; in parts and killed, ffmpeg too, when ``--at`` of the frames had gone into the encoder; and
+the attempt after that. Then the frames are drawn once more, to hold both videos against them.
 """
 
 from __future__ import annotations
@@ -24,19 +24,16 @@ from dataclasses import replace
 from itertools import pairwise
 from math import log10
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
-from memory_flat import draw_picture
+from jobs import camera_plan, draw_picture
 
 from framedaemon import pipeline
 from framedaemon.clip import Clip, Frame
-from framedaemon.memory import this_machine
-from framedaemon.opening import Limits, open_source
-from framedaemon.plan import Plan, make_plan
-from framedaemon.plugins import Registry, load_plugins
-from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
+from framedaemon.plan import Plan
+from framedaemon.plugins import Registry
 from framedaemon.stages import Scratch
 from framedaemon.weave import Tally, weave
 
@@ -46,32 +43,49 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=481, help="frames drawn; twice as many less one are shown")
     parser.add_argument("--size", default="832x1216")
     parser.add_argument("--at", type=float, default=0.75)
+    parser.add_argument("--interpolate", default="flow")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--whole", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    width, height = (int(side) for side in arguments.size.split("x"))
+    job = Job(arguments.size, arguments.frames, arguments.interpolate)
     if arguments.folder is not None:
-        run_child(arguments.folder, width, height, arguments.frames, arguments.whole)
+        run_child(arguments.folder, job, arguments.whole)
         return
     with tempfile.TemporaryDirectory(prefix="resume-") as folder:
-        compare(Path(folder), width, height, arguments.frames, arguments.at)
+        compare(Path(folder), job, arguments.at)
 
 
-def compare(folder: Path, width: int, height: int, frames: int, at: float) -> None:
-    draw_picture(folder / "picture.png", width, height)
-    plan, registry = plan_of(folder / "picture.png", width, height, frames)
+class Job(NamedTuple):
+    size: str
+    """``832x1216``"""
+    frames: int
+    interpolate: str
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Width and height."""
+        width, height = (int(side) for side in self.size.split("x"))
+        return width, height
+
+    def plan(self, picture: Path) -> tuple[Plan, Registry]:
+        return camera_plan(picture, *self.sides, self.frames, self.interpolate)
+
+
+def compare(folder: Path, job: Job, at: float) -> None:
+    draw_picture(folder / "picture.png", *job.sides)
+    plan, registry = job.plan(folder / "picture.png")
     shown, lengths = plan.shown.frames, [stop - start for start, stop in pairwise(plan.cuts)]
     print(f"{plan.shown.describe()}, in {len(lengths)} parts of {min(lengths)} to {max(lengths)} frames", flush=True)
     for name in ("whole", "parts", "killed"):
         (folder / name).mkdir()
 
-    whole = run(folder / "whole", width, height, frames, "--whole")
+    whole = run(folder / "whole", job, "--whole")
     print_row("one encode", whole, "")
-    parts = run(folder / "parts", width, height, frames)
+    parts = run(folder / "parts", job)
     slower, busier, larger = (parts[key] / whole[key] for key in ("seconds", "cpu", "bytes"))
     print_row("in parts", parts, f"{slower:.3f} x the seconds, {busier:.3f} x the cpu, {larger:.4f} x the bytes")
-    reached = kill(folder / "killed", width, height, frames, round(at * shown))
-    again = run(folder / "killed", width, height, frames)
+    reached = kill(folder / "killed", job, round(at * shown))
+    again = run(folder / "killed", job)
     quicker, begin = again["seconds"] / parts["seconds"], again["resumed_at"]
     print_row(
         "after a kill", again, f"at frame {reached}, going on at {begin}: {quicker:.3f} x the seconds of all of it"
@@ -89,32 +103,17 @@ def print_row(name: str, took: dict[str, Any], note: str) -> None:
     )
 
 
-def plan_of(picture: Path, width: int, height: int, frames: int) -> tuple[Plan, Registry]:
-    registry = load_plugins(None)
-    recipe = Recipe(
-        generate=StageChoice(
-            use="camera", options={"frames": frames, "width": width, "height": height, "move": "pan_right"}
-        ),
-        interpolate=InterpolateChoice(use="flow"),
-        encode=StageChoice(use="ffmpeg"),
-    )
-    source = open_source(picture, picture.name, Limits())
-    return make_plan(source, recipe, registry, this_machine("cpu", 0), seed=1), registry
-
-
-def run(folder: Path, width: int, height: int, frames: int, *more: str) -> dict[str, Any]:
+def run(folder: Path, job: Job, *more: str) -> dict[str, Any]:
     """What an attempt took, from the start of its process to its end."""
     started = time.monotonic()
-    done = subprocess.run(_command(folder, width, height, frames, *more), stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(_command(folder, job, *more), stdout=subprocess.PIPE, check=True)
     seconds = time.monotonic() - started
     return {**json.loads(done.stdout.splitlines()[-1]), "seconds": seconds}
 
 
-def kill(folder: Path, width: int, height: int, frames: int, at: int) -> int:
+def kill(folder: Path, job: Job, at: int) -> int:
     """Begin an attempt, and kill it with all that it started once ``at`` frames went into the encoder."""
-    process = subprocess.Popen(
-        _command(folder, width, height, frames), stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = subprocess.Popen(_command(folder, job), stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout is not None
     reached = next(int(line) for line in process.stdout if int(line) >= at)
     os.killpg(process.pid, signal.SIGKILL)
@@ -122,14 +121,14 @@ def kill(folder: Path, width: int, height: int, frames: int, at: int) -> int:
     return reached
 
 
-def _command(folder: Path, width: int, height: int, frames: int, *more: str) -> list[str]:
-    size = f"{width}x{height}"
-    return [sys.executable, __file__, "--folder", str(folder), "--frames", str(frames), "--size", size, *more]
+def _command(folder: Path, job: Job, *more: str) -> list[str]:
+    said = ["--folder", str(folder), "--frames", str(job.frames), "--size", job.size, "--interpolate", job.interpolate]
+    return [sys.executable, __file__, *said, *more]
 
 
-def run_child(folder: Path, width: int, height: int, frames: int, whole: bool) -> None:
+def run_child(folder: Path, job: Job, whole: bool) -> None:
     """One attempt; tells how many frames went into the encoder, and in the end what became of it."""
-    plan, registry = plan_of(folder.parent / "picture.png", width, height, frames)
+    plan, registry = job.plan(folder.parent / "picture.png")
     if whole:
         plan = replace(plan, video=replace(plan.video, joins=False))
 
@@ -166,11 +165,12 @@ def psnr(plan: Plan, registry: Registry, folder: Path) -> dict[str, float]:
 def drawn(plan: Plan, registry: Registry, folder: Path, stack: ExitStack) -> Iterator[Frame]:
     """The frames as they go into the encoder."""
     assert plan.interpolate is not None
-    camera, flow = registry.stage("generate", "camera"), registry.stage("interpolate", "flow")
+    name = plan.interpolate.task.name
+    camera, filler = registry.stage("generate", "camera"), registry.stage("interpolate", name)
     generate = stack.enter_context(camera.load(plan.generate.placement, plan.generate.options))
-    fill = stack.enter_context(flow.load(plan.interpolate.placement, plan.interpolate.options))
+    fill = stack.enter_context(filler.load(plan.interpolate.placement, plan.interpolate.options))
     clip = Clip(plan.drawn, generate(plan.source, Scratch(folder)), "camera")
-    return iter(weave(clip, plan.timeline, fill, "flow", Tally()))
+    return iter(weave(clip, plan.timeline, fill, name, Tally()))
 
 
 if __name__ == "__main__":

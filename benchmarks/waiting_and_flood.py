@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from memory_flat import children, high_water
+from jobs import children, high_water
 from PIL import Image
 
 from framedaemon.instance import Instance, create

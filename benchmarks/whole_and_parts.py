@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import cast
 
-from memory_flat import draw_picture
+from jobs import draw_picture
 
 from framedaemon import pipeline
 from framedaemon.clip import Clip
