@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         PluginMuted,
     )
     from framedaemon.hooks import HOOKS_VERSION, hookimpl
+    from framedaemon.scenes import FlowField, flow_agreement
     from framedaemon.sources import Footage, Picture, Source, SourceKind
     from framedaemon.stages import (
         CUT,
@@ -101,6 +102,10 @@ _HOMES = {
     "hooks": (
         "HOOKS_VERSION",
         "hookimpl",
+    ),
+    "scenes": (
+        "FlowField",
+        "flow_agreement",
     ),
     "sources": (
         "Footage",
@@ -182,6 +187,7 @@ __all__ = [
     "Event",
     "Fill",
     "Filled",
+    "FlowField",
     "Footage",
     "Frame",
     "FramedaemonError",
@@ -217,6 +223,7 @@ __all__ = [
     "Weights",
     "WheelMember",
     "find_weights",
+    "flow_agreement",
     "hookimpl",
     "open_weights",
     "parse_rate",

@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from framedaemon import CUT, Filled, Frame, Gap, OutOfMemory
+from framedaemon import CUT, Filled, Frame, Gap, OutOfMemory, flow_agreement
 from framedaemon_flow.between import aim, bend, carry, draw, strips
 from framedaemon_flow.effort import Effort, scale_for
-from framedaemon_flow.motion import Field, Grey, Motion, agreement, find_flow, reduce
+from framedaemon_flow.motion import Field, Grey, Motion, find_flow, reduce
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Sight:
     def motion(self) -> Motion | None:
         """Waits until it is found; None across a scene cut."""
         motion = Motion(self._flows[0].result(), self._flows[1].result())
-        return None if agreement(motion) < CUT_AGREEMENT else motion
+        return None if flow_agreement(motion.forward, motion.backward) < CUT_AGREEMENT else motion
 
     def forget(self) -> None:
         """Look no further, if it was not begun."""

@@ -34,13 +34,6 @@ NOTHING: Any = None
 # choose levels of its own, which then stay with the object).
 _LEAST_FOR_LEVEL_1 = 64
 
-# Vectors are compared at about this many places.
-_SAMPLES = 4096
-# A vector and its return agree when they miss by less than this: so many pixels, and this share of their length.
-_MISS_PIXELS = 0.7
-_MISS_SHARE = 0.1
-
-
 # A vector is dropped where over a patch it leaves clearly more of the difference than no vector at all would: noise,
 # and things that are only in one of the frames. Stricter tests lose motion in noisy clips (docs/flow.md).
 _PATCH = (7, 7)
@@ -91,17 +84,6 @@ def find_flow(grey0: Grey, grey1: Grey, effort: Effort) -> Field:
     return flow * _believed(flow, grey0, grey1)[..., None]
 
 
-def agreement(motion: Motion) -> float:
-    """The share of the frame, 0..1, whose vectors lead there and back again.
-
-    Both ways are asked, and the lower share counts.
-    """
-    return min(
-        _agreeing(motion.forward, motion.backward),
-        _agreeing(motion.backward, motion.forward),
-    )
-
-
 @lru_cache(maxsize=4)
 def grid(height: int, width: int) -> Field:
     """Each pixel's own place: (height, width, 2) float32, read-only."""
@@ -130,14 +112,3 @@ def _coarsest_level(height: int, width: int) -> int:
     """The highest finest level that leaves DIS at least one coarser one."""
     shorter = min(height, width)
     return max(0, (shorter // _LEAST_FOR_LEVEL_1).bit_length())
-
-
-def _agreeing(there: Field, back: Field) -> float:
-    height, width = there.shape[:2]
-    step = max(1, round((height * width / _SAMPLES) ** 0.5))
-    vectors = np.ascontiguousarray(there[step // 2 :: step, step // 2 :: step])
-    places = np.ascontiguousarray(grid(height, width)[step // 2 :: step, step // 2 :: step])
-    returned = look_up(back, places + vectors)
-    miss = np.hypot(*np.moveaxis(vectors + returned, -1, 0))
-    length = np.hypot(*np.moveaxis(vectors, -1, 0))
-    return float((miss < _MISS_PIXELS + _MISS_SHARE * length).mean())

@@ -1,0 +1,81 @@
+"""Where a network works: a device of torch's, and the number format of its convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from framedaemon.errors import OutOfMemory, StageFailed
+from framedaemon.stages import Placement
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a network is moved to."""
+
+    torch_device: torch.device
+    dtype: torch.dtype
+    """Of weights and features; what adds up over a frame, flow above all, stays float32."""
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether tensors lie in main memory."""
+        return self.torch_device.type == "cpu"
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """How pictures lie in memory: channels last is what tensor cores and oneDNN work on."""
+        return torch.channels_last
+
+    def clear_cache(self) -> None:
+        """Give back what the allocator keeps for later."""
+        if self.torch_device.type == "cuda":
+            torch.cuda.empty_cache()
+        elif self.torch_device.type == "mps":
+            torch.mps.empty_cache()
+
+
+@contextmanager
+def device_for(placement: Placement) -> Iterator[Device]:
+    """The device that ``placement`` names, its threads and number format; given back, cache and all, on exit.
+
+    Raises StageFailed where torch cannot use it.
+    """
+    device = Device(torch.device(placement.device), _DTYPES[placement.dtype])
+    _check(device.torch_device)
+    threads, fastest = torch.get_num_threads(), torch.backends.cudnn.benchmark
+    torch.set_num_threads(placement.threads)
+    # cuDNN tries its kernels once for each shape, and a clip has one. TF32 would cost what float32 was asked for.
+    torch.backends.cudnn.benchmark = device.torch_device.type == "cuda"
+    try:
+        with torch.inference_mode():
+            yield device
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = fastest
+        device.clear_cache()
+
+
+@contextmanager
+def memory_told(device: str) -> Iterator[None]:
+    """Raise OutOfMemory, saying where, for what torch raises when memory runs out."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemory(f"out of memory on {device}: {error}") from error
+    except RuntimeError as error:
+        # torch has no class for main memory that ran out: the name of its allocator is all there is to go by.
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        raise OutOfMemory(f"out of memory on {device}: {str(error).splitlines()[0]}") from error
+
+
+def _check(device: torch.device) -> None:
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(device.type, False):
+        raise StageFailed(f"[worker] device: torch {torch.__version__} cannot use {device}: say auto or cpu")
