@@ -2,11 +2,12 @@
 
     python benchmarks/duplicates.py FOLDER [--frames 24] [--crf 18 23 28]
 
-FOLDER: clips (.mp4). Of each, every second of ``--frames`` frames is shown twice (a b b c d d e …), and the whole encoded
-by x264; in what is decoded, both showings are duplicates seen through a codec, and other neighbours are not. Those that
-are nearly the same picture in the clip already (mean difference below 0.5 levels) are left out. Then slow motion: a made
-picture that moves by 0.02 to 1 pixel a frame, encoded alike: none of it is a duplicate, though little is lost by holding
-what moves by hundredths of a pixel. And a ball of 20 pixels that crosses a still picture of 1920x1080.
+FOLDER: clips (.mp4). Of each, every second of ``--frames`` frames is shown twice (a b b c d d e …), and the whole
+encoded by x264; in what is decoded, both showings are duplicates seen through a codec, and other neighbours are not.
+Those that are nearly the same picture in the clip already (mean difference below 0.5 levels) are left out. Then slow
+motion: a made picture that moves by 0.02 to 1 pixel a frame, encoded alike: none of it is a duplicate, though little
+is lost by holding what moves by hundredths of a pixel. And a ball of 20 pixels that crosses a still picture of
+1920x1080.
 
 Decisions: "ours" (`framedaemon.weave.is_duplicate`: mean difference and largest difference), the mean difference
 below 0.05 levels alone, and SSIM above 0.996. Found: of true duplicates. Alarms: of pairs that are none.
