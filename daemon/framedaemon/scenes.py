@@ -26,7 +26,7 @@ FlowField: TypeAlias = npt.NDArray[np.float32]
 _NOTHING: Any = None  # for OpenCV's arguments that may be left out, whatever its type stubs say
 
 _SIDE = 256  # pixels, the longer one: as much as is needed to follow a scene, and 5 ms for both flows
-_CUT_AGREEMENT = 0.25
+CUT_SHARE = 0.25
 _ALIKE_LEVELS = 6.0  # mean difference in 8-bit levels below which no cut was ever seen, and blending would do no harm
 
 # Vectors are compared at about this many places.
@@ -41,14 +41,19 @@ def is_cut(x0: Frame, x1: Frame) -> bool:
 
     x0, x1: (H, W, 3) uint8 or uint16, of one shape and dtype.
     """
+    return followed(x0, x1) < CUT_SHARE
+
+
+def followed(x0: Frame, x1: Frame) -> float:
+    """The share of the picture, 0..1, that can be followed from one frame to the other and back; 1 for a like pair."""
     small0, small1 = _reduce(x0), _reduce(x1)
     if float(cv2.absdiff(small0, small1).mean()) < _ALIKE_LEVELS:
-        return False
+        return 1.0
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     dis.setFinestScale(1)
     forward = cast(FlowField, dis.calc(small0, small1, _NOTHING))
     backward = cast(FlowField, dis.calc(small1, small0, _NOTHING))
-    return flow_agreement(forward, backward) < _CUT_AGREEMENT
+    return flow_agreement(forward, backward)
 
 
 def flow_agreement(forward: FlowField, backward: FlowField) -> float:
