@@ -141,7 +141,7 @@ def open_weights(models: Path, name: str) -> dict[str, Tensor]:
     """
     fault = fault_of(models, name)
     if fault is not None:
-        raise StageFailed(f"{fault}; `framedaemon models pull {name}` puts it right")
+        raise StageFailed(f"{fault}; {_mend(models, name)} puts it right")
     from safetensors.torch import load_file
 
     return load_file(file_of(models, name))
@@ -152,12 +152,30 @@ def fault_of(models: Path, name: str) -> str | None:
     path = file_of(models, name)
     if not path.is_file():
         return f"the weights {name} are missing from {models}"
-    try:
-        recorded = json.loads(record_of(models, name).read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+    recorded = read_record(models, name).get("sha256")
+    if recorded is None:
         return f"{path} has no record beside it of what it should be"
     found = _hash(path)
     return None if found == recorded else f"{path} is damaged: its sha256 is {found} and should be {recorded}"
+
+
+def read_record(models: Path, name: str) -> dict[str, Any]:
+    """What was written down of the stored weights called ``name``; empty where there is nothing that can be read."""
+    try:
+        record = json.loads(record_of(models, name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _mend(models: Path, name: str) -> str:
+    """The command that stores the weights anew."""
+    record = read_record(models, name)
+    if "original" not in record:  # which only files of a person's own have
+        return f"`framedaemon models pull {name}`"
+    stage = record.get("stage", "")
+    added = f"`framedaemon models add {record['original']} --for {stage} --as {name.removeprefix(f'{stage}-')}`"
+    return f"`framedaemon models remove {name}` and then {added}"
 
 
 _hashed: dict[Path, tuple[tuple[int, int, int], str]] = {}

