@@ -47,6 +47,15 @@ def test_a_fade_is_no_cut() -> None:
     assert not is_cut(view, (view * 0.6).astype(np.uint8))
 
 
+def test_pictures_with_nothing_to_hold_on_to_are_a_cut() -> None:
+    """Flow that finds nothing stays where it is, and agrees with itself: what it leads to must look the same too."""
+    flat = [np.full((*SIZE, 3), 30, np.uint8) for _ in range(2)]
+    flat[0][40:90, 40:120], flat[1][120:190, 180:290] = 200, 160
+
+    assert is_cut(_view(_scene(2), 0), np.ascontiguousarray(_scene(5)[: SIZE[0], ::-1][:, : SIZE[1]]))
+    assert is_cut(*flat)
+
+
 def test_two_pictures_that_are_all_but_alike_are_no_cut_though_nothing_can_be_followed() -> None:
     rng = np.random.default_rng(3)
     noise0, noise1 = (np.clip(rng.normal(16, 4, (*SIZE, 3)), 0, 255).astype(np.uint8) for _ in range(2))
