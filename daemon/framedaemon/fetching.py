@@ -129,7 +129,8 @@ def _take(url: str, weights: Weights, part: Path, progress: Progress) -> None:
     if have:
         headers |= {"Range": f"bytes={have}-", **mark.condition(url)}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310  (`Download` takes web addresses only)
-    with urllib.request.urlopen(request, timeout=_SILENCE_SECONDS) as answer:  # noqa: S310  (the same)
+    opener = urllib.request.build_opener()  # asks the environment for proxies
+    with opener.open(request, timeout=_SILENCE_SECONDS) as answer:
         goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         have = have if goes_on else 0
         length = answer.headers.get("Content-Length")
