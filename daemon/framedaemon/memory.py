@@ -6,15 +6,17 @@ The rule this project was born from clears the accelerator's cache more often th
     fewer than 100   10 frames                            25 → 3, 81 → 9
     100 and more     max(3, 30 // (frames // 10)) = 3     161 → 54
 
-Clearing alone does not help a process that holds every frame; ours hold none. So the policy goes on from there: when
-a stage runs out of memory it steps down a ladder (clear every 2, every 1, smaller tiles, models off the device, the
-CPU), one rung an attempt.
+Clearing alone does not help a process that holds every frame; ours hold none. So the policy goes on from there: it
+begins with the first rung of a ladder (clear every 2, every 1, smaller tiles, models off the device, the CPU) that by
+the stage's estimate fits into the memory that is free, and steps down one rung each time the stage runs out of it.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,6 +28,8 @@ from framedaemon.stages import Estimate, Machine, Placement
 from framedaemon.task import StageTask
 
 _ENDLESS = 1 << 62
+
+_MOST_TOGETHER = 8  # gaps; the weaver ends a stream that lets more than 16 wait
 
 _OWN, _MOUNT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
@@ -43,34 +47,63 @@ def cache_passes(frames: int) -> int:
 
 
 class DefaultMemoryPolicy:
-    """The table first, then a ladder downwards, one rung for each time the stage ran out of memory."""
+    """The table first, then a ladder downwards: to what fits, and one rung for each time that it did not."""
 
     @hookimpl
     def memory_policy(self, stage: StageTask, estimate: Estimate, machine: Machine, attempt: int) -> Placement:
-        ladder = _cpu_ladder(machine) if machine.device == "cpu" else _device_ladder(stage, machine)
-        if attempt >= len(ladder):
+        ladder = _cpu_ladder(machine) if machine.device == "cpu" else _device_ladder(stage, estimate, machine)
+        first = next((rung for rung, placement in enumerate(ladder) if _fits(stage, estimate, machine, placement)), -1)
+        first = len(ladder) - 1 if first < 0 else first
+        if first + attempt >= len(ladder):
             wants = show_bytes(max(estimate.vram, estimate.ram))
             raise OutOfMemory(
                 f"this ran out of memory {attempt} times, and no placement of {stage.name} is smaller than the last "
                 f"(it wants about {wants} for {stage.width}x{stage.height}): use a smaller width and height"
             )
-        return ladder[attempt]
+        placement = ladder[first + attempt]
+        if first == 0:
+            return placement
+        whole = estimate.placed(ladder[0], stage.width, stage.height)
+        wants = f"whole frames would take about {show_bytes(max(whole.vram, whole.ram))}"
+        return replace(placement, reason=f"{placement.reason}: {wants}")
 
 
-def _device_ladder(stage: StageTask, machine: Machine) -> list[Placement]:
-    device, threads = machine.device, machine.cores
+def _fits(stage: StageTask, estimate: Estimate, machine: Machine, placement: Placement) -> bool:
+    needs = estimate.placed(placement, stage.width, stage.height)
+    return (needs.vram <= machine.vram or not machine.vram) and (needs.ram <= machine.ram or not machine.ram)
+
+
+def _device_ladder(stage: StageTask, estimate: Estimate, machine: Machine) -> list[Placement]:
     every = clear_cache_every(stage.frames)
+    # What is drawn from nothing needs the range of bfloat16; what is drawn between two frames the precision of float16.
+    on = Placement(
+        machine.device,
+        dtype="bfloat16" if stage.kind == "generate" else "float16",
+        clear_cache_every=1,
+        threads=machine.cores,
+    )
     rungs = [
-        Placement(device, clear_cache_every=every, threads=threads, reason=f"clear the cache every {every} frames"),
-        Placement(device, clear_cache_every=2, threads=threads, reason="clear the cache every 2 frames"),
-        Placement(device, clear_cache_every=1, threads=threads, reason="clear the cache after every frame"),
-        Placement(device, clear_cache_every=1, tile=512, threads=threads, reason="tiles of 512"),
-        Placement(device, clear_cache_every=1, tile=256, threads=threads, reason="tiles of 256"),
-        Placement(
-            device, offload="group", clear_cache_every=1, tile=256, threads=threads, reason="models off the device"
+        replace(
+            on,
+            batch=_batch(stage, estimate, machine),
+            clear_cache_every=every,
+            reason=f"clear the cache every {every} frames",
         ),
+        replace(on, clear_cache_every=2, reason="clear the cache every 2 frames"),
+        replace(on, reason="clear the cache after every frame"),
+        replace(on, tile=512, reason="tiles of 512"),
+        replace(on, tile=256, reason="tiles of 256"),
+        replace(on, offload="group", tile=256, reason="models off the device"),
     ]
-    return [*rungs, Placement(threads=threads, tile=512, reason="on the CPU"), *_cpu_ladder(machine)[1:]]
+    return [*rungs, Placement(threads=machine.cores, tile=512, reason="on the CPU"), *_cpu_ladder(machine)[1:]]
+
+
+def _batch(stage: StageTask, estimate: Estimate, machine: Machine) -> int:
+    """How many gaps go through together: as many as half of the free memory holds, so that small frames fill a GPU."""
+    a_gap = estimate.vram - estimate.weights
+    if stage.kind != "interpolate" or a_gap <= 0:
+        return 1
+    return max(1, min(_MOST_TOGETHER, (machine.vram // 2 - estimate.weights) // a_gap))
 
 
 def _cpu_ladder(machine: Machine) -> list[Placement]:
@@ -84,7 +117,7 @@ def _cpu_ladder(machine: Machine) -> list[Placement]:
 def this_machine(device: str, threads: int, models: Path = Path("models")) -> Machine:
     """What a job can count on here and now.
 
-    ``device`` is a device's name, or ``auto``: the first CUDA device that torch can use, else the CPU.
+    ``device`` is a device's name, or ``auto``: the first accelerator that torch can use, else the CPU.
     ``threads`` caps the cores; 0 takes all that this process may use. ``models`` is the folder of the weights.
     """
     cores = len(os.sched_getaffinity(0))
@@ -178,16 +211,22 @@ def oom_kills(own: Path = _OWN, mount: Path = _MOUNT, vmstat: Path = Path("/proc
 
 
 def _first_accelerator() -> str:
-    if not Path("/dev/nvidiactl").exists() or find_spec("torch") is None:
+    """NVIDIA's driver and AMD's are both ``cuda`` to torch; Apple's GPUs, which share main memory, are ``mps``."""
+    driven = Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists() or sys.platform == "darwin"
+    if not driven or find_spec("torch") is None:
         return "cpu"
     import torch
 
-    return "cuda:0" if torch.cuda.is_available() else "cpu"
+    if torch.cuda.is_available():
+        return "cuda:0"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _free_vram(device: str) -> int:
-    if not device.startswith("cuda"):
+    if device == "cpu":
         return 0
     import torch
 
+    if device == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return int(torch.cuda.mem_get_info(device)[0])

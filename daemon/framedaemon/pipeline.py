@@ -271,8 +271,8 @@ def _clearing(frames: Iterator[Frame], plan: Plan) -> Iterator[Frame]:
         for count, frame in enumerate(frames):
             if every and count % every == 0:
                 torch: Any = sys.modules.get("torch")
-                if torch is not None and torch.cuda.is_available():
-                    torch.cuda.empty_cache()
+                if torch is not None and torch.accelerator.is_available():
+                    torch.accelerator.empty_cache()
             yield frame
     finally:
         close(frames)

@@ -52,6 +52,7 @@ class Step:
     task: StageTask
     options: Options
     estimate: Estimate
+    """Of what it takes as it is placed."""
     placement: Placement
     rung: int
     """Of the memory ladder: what the policy was asked as ``attempt``."""
@@ -201,12 +202,12 @@ class _Placer:
         task = StageTask(kind, stage.name, clip.width, clip.height, clip.frames)
         for rung in range(self.shrinks + self.fits.get(task.fit_key(self.machine.known_as), 0), self.shrinks, -1):
             with suppress(OutOfMemory):
-                return Step(task, options, estimate, self._place(task, estimate, rung), rung)
-        return Step(task, options, estimate, self._place(task, estimate, self.shrinks), self.shrinks)
+                return self._placed(task, options, estimate, rung)
+        return self._placed(task, options, estimate, self.shrinks)
 
-    def _place(self, task: StageTask, estimate: Estimate, rung: int) -> Placement:
-        placement = self.registry.place(task, estimate, self.machine, rung)
-        return replace(placement, models=self.machine.models)
+    def _placed(self, task: StageTask, options: Options, estimate: Estimate, rung: int) -> Step:
+        placement = replace(self.registry.place(task, estimate, self.machine, rung), models=self.machine.models)
+        return Step(task, options, estimate.placed(placement, task.width, task.height), placement, rung)
 
 
 def _interpolate_step(
@@ -243,6 +244,7 @@ def _step_summary(step: Step, machine: str) -> StepSummary:
         stage=step.task.name,
         options=step.options.model_dump(mode="json"),
         ram_bytes=step.estimate.ram,
+        vram_bytes=step.estimate.vram,
         disk_bytes=step.estimate.disk,
         seconds=round(step.estimate.seconds, 1),
         placement=placement,

@@ -103,7 +103,7 @@ def _returns(there: FlowField, back: FlowField) -> npt.NDArray[np.bool_]:
 def _same(here: _Picture, other: _Picture, there: FlowField) -> npt.NDArray[np.bool_]:
     """Whether the vectors lead from ``here`` to what looks alike in ``other``, at the places of `_returns`."""
     moved = cv2.remap(other, _grid(*here.shape) + there, _NOTHING, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return cast("npt.NDArray[np.bool_]", _sampled(cv2.blur(cv2.absdiff(here, moved), _PATCH)) < _LOOKS_THE_SAME)
+    return _sampled(cast(_Picture, cv2.blur(cv2.absdiff(here, moved), _PATCH))) < _LOOKS_THE_SAME
 
 
 def _evened(grey: npt.NDArray[np.uint8]) -> _Picture:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
@@ -80,13 +80,25 @@ class Estimate:
     """What a stage will need beyond what the process holds already. Never less than it really takes."""
 
     vram: int = 0
-    """Bytes on the accelerator."""
+    """Bytes for weights and tensors: on the accelerator; where the stage works on the CPU, in main memory, beside
+    ``ram``."""
+    weights: int = 0
+    """Those of ``vram`` that smaller tiles do not save."""
     ram: int = 0
-    """Bytes of main memory."""
+    """Bytes of main memory, wherever it works."""
     disk: int = 0
     """Bytes in the job's workspace; an encoder counts its finished video here."""
     seconds: float = 0.0
     """Of work, on the machine's own device."""
+
+    def placed(self, placement: Placement, width: int, height: int) -> Estimate:
+        """What it comes to where ``placement`` puts it, for frames of ``width`` x ``height``."""
+        side = placement.tile
+        share = 1.0 if side is None else min(side, width) * min(side, height) / (width * height)
+        work = int((self.vram - self.weights) * share) * placement.batch
+        if placement.device == "cpu":
+            return replace(self, vram=0, weights=0, ram=self.ram + self.weights + work)
+        return replace(self, vram=self.weights + work)
 
 
 @dataclass(frozen=True, slots=True)

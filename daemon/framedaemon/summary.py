@@ -18,6 +18,8 @@ class StepSummary(BaseModel):
     stage: str
     options: dict[str, Any]
     ram_bytes: int
+    vram_bytes: int = 0
+    """On the accelerator."""
     disk_bytes: int
     seconds: float
     """Estimated by the stage."""

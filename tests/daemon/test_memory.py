@@ -97,6 +97,51 @@ def test_a_machine_without_accelerator_clears_no_cache() -> None:
     assert {rung.clear_cache_every for rung in _ladder(CPU)} == {0}
 
 
+def test_it_begins_with_the_first_placement_that_fits_the_free_memory_and_says_why() -> None:
+    """5 GiB for whole frames of 832x1216; in tiles of 512 a quarter of that, beside what weights take."""
+    small = machine("cuda:0", vram=3 * GIB, cores=8)
+
+    placement = DefaultMemoryPolicy().memory_policy(_task(161), Estimate(vram=5 * GIB, weights=GIB), small, 0)
+
+    assert (placement.device, placement.tile) == ("cuda:0", 512)
+    assert placement.reason == "tiles of 512: whole frames would take about 5 GiB"
+
+
+def test_on_a_cpu_tensors_are_counted_in_main_memory() -> None:
+    placement = DefaultMemoryPolicy().memory_policy(
+        _task(161), Estimate(vram=5 * GIB, ram=GIB), machine(ram=4 * GIB), 0
+    )
+
+    assert (placement.device, placement.tile) == ("cpu", 512)
+
+
+def test_where_nothing_fits_the_smallest_placement_is_tried_all_the_same() -> None:
+    tiny, needs = machine("cuda:0", vram=1000, ram=1000), Estimate(vram=5 * GIB, ram=GIB)
+
+    placement = DefaultMemoryPolicy().memory_policy(_task(161), needs, tiny, 0)
+
+    assert (placement.device, placement.threads, placement.tile) == ("cpu", 1, 256)
+    with pytest.raises(OutOfMemory):
+        DefaultMemoryPolicy().memory_policy(_task(161), needs, tiny, 1)
+
+
+def test_small_frames_go_through_a_large_device_several_at_a_time_until_memory_runs_out() -> None:
+    def batch(vram: int, attempt: int = 0) -> int:
+        needs = Estimate(vram=GIB, weights=GIB // 2)
+        return DefaultMemoryPolicy().memory_policy(_task(161), needs, machine("cuda:0", vram=vram), attempt).batch
+
+    assert [batch(vram * GIB) for vram in (1, 2, 4, 80)] == [1, 1, 3, 8]
+    assert batch(80 * GIB, attempt=1) == 1
+
+
+def test_on_an_accelerator_networks_work_in_half_precision() -> None:
+    policy, drawing = DefaultMemoryPolicy(), StageTask("generate", "wan", 832, 1216, 81)
+
+    assert _place(GPU, 0).dtype == "float16"
+    assert policy.memory_policy(drawing, ESTIMATE, GPU, 0).dtype == "bfloat16"
+    assert {rung.dtype for rung in _ladder(GPU) if rung.device == "cpu"} == {"float32"}
+
+
 def test_out_of_memory_says_what_was_wanted_and_what_to_do() -> None:
     with pytest.raises(
         OutOfMemory, match=r"memory 3 times, and no placement of film is smaller .* about 5 GiB for 832x1216"

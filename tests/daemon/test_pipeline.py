@@ -346,7 +346,7 @@ def test_the_accelerators_cache_is_cleared_as_often_as_the_policy_says(
     bench: Bench, torch: ModuleType, frames: int, every: int, passes: int
 ) -> None:
     cleared = list[None]()
-    torch.cuda = SimpleNamespace(  # type: ignore[attr-defined]  # as the real module has it
+    torch.accelerator = SimpleNamespace(  # type: ignore[attr-defined]  # as the real module has it
         is_available=lambda: True, empty_cache=lambda: cleared.append(None)
     )
     plan = bench.plan(frames=frames)

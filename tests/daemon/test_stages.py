@@ -18,6 +18,7 @@ from framedaemon.stages import (
     Cut,
     Delivery,
     EncoderOptions,
+    Estimate,
     Gap,
     GeneratorOptions,
     InterpolatorOptions,
@@ -111,3 +112,21 @@ def test_the_three_kinds_work_together_as_their_protocols_say(tmp_path: Path) ->
     assert generator.unready(machine()) is None
     assert delivery.output.stat().st_size == encoder.estimate(spec, encoder.options()).disk
     assert [stage.loaded for stage in (generator, interpolator, encoder)] == [0, 0, 0]  # type: ignore[attr-defined]
+
+
+def test_an_estimate_comes_to_less_in_tiles_but_for_the_weights() -> None:
+    estimate = Estimate(vram=1000, weights=200, ram=50, disk=7, seconds=1.0)
+
+    placed = estimate.placed(Placement("cuda:0", tile=50), 100, 200)
+
+    assert placed == Estimate(vram=300, weights=200, ram=50, disk=7, seconds=1.0)
+
+
+def test_an_estimate_comes_to_more_for_several_gaps_at_a_time() -> None:
+    assert Estimate(vram=1000, weights=200).placed(Placement("cuda:0", batch=3), 100, 200).vram == 2600
+
+
+def test_on_the_cpu_an_estimate_is_all_main_memory() -> None:
+    placed = Estimate(vram=1000, weights=200, ram=50).placed(Placement(tile=1000), 100, 200)
+
+    assert (placed.vram, placed.ram) == (0, 1050)

@@ -41,6 +41,9 @@ class cuda:
     get_device_properties = staticmethod(lambda device: Properties)
     is_available = staticmethod(lambda: True)
     mem_get_info = staticmethod(lambda device: (20 << 30, 24 << 30))
+
+class accelerator:
+    is_available = staticmethod(lambda: True)
     empty_cache = staticmethod(lambda: None)
 """
 

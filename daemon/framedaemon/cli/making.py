@@ -222,7 +222,9 @@ def _print_plan(title: str, plan: PlanSummary, admission: int) -> None:
         if options:
             out.print("              " + show(", ".join(f"{key} = {value}" for key, value in options.items())))
         where = f"{placement['device']}, {placement['threads']} threads: {placement['reason']}"
-        out.print(f"              about {show_bytes(step.ram_bytes)} of memory, {show_seconds(step.seconds)}; {where}")
+        beside = f" and {show_bytes(step.vram_bytes)} on the device" if step.vram_bytes else ""
+        memory = f"{show_bytes(step.ram_bytes)} of memory{beside}"
+        out.print(f"              about {memory}, {show_seconds(step.seconds)}; {where}")
     out.print(f"  drawn       {plan.drawn}")
     out.print(f"  video       {plan.shown}, {plan.codec} {plan.width}x{plan.height} {plan.suffix or 'folder'}")
     out.print(f"  memory      about {show_bytes(plan.ram_bytes)}")

@@ -4,7 +4,7 @@
                                 └──────────── whole frames, or tiles that overlap ────────────┘
 
 A plugin brings the network (`PairNetwork`) and loads its weights; the rest is done here alike for all: devices and
-dtypes, padding, the features of the frame that two gaps share, batches, tiles, clearing of caches, want of memory.
+dtypes, padding, the features of the frame that two gaps share, batches, tiles, want of memory.
 
 Imports torch: import it only where the stage is loaded.
 """

@@ -32,13 +32,6 @@ class Device:
         """How pictures lie in memory: channels last is what tensor cores and oneDNN work on."""
         return torch.channels_last
 
-    def clear_cache(self) -> None:
-        """Give back what the allocator keeps for later."""
-        if self.torch_device.type == "cuda":
-            torch.cuda.empty_cache()
-        elif self.torch_device.type == "mps":
-            torch.mps.empty_cache()
-
 
 @contextmanager
 def device_for(placement: Placement) -> Iterator[Device]:
@@ -58,7 +51,8 @@ def device_for(placement: Placement) -> Iterator[Device]:
     finally:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = fastest
-        device.clear_cache()
+        if not device.on_cpu:
+            torch.accelerator.empty_cache()
 
 
 @contextmanager

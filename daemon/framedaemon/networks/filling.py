@@ -67,8 +67,6 @@ class _Filler:
     placement: Placement
     last: tuple[Frame, Features] | None = None
     """The latest frame, and what the network found in it."""
-    uncleared: int = 0
-    """Gaps since the cache was cleared."""
 
     def fill(self, gaps: Iterable[Gap]) -> Iterator[Filled]:
         """One answer a gap, in order. Raises OutOfMemory."""
@@ -80,7 +78,6 @@ class _Filler:
                     under_way.append((len(batch.gaps), self._answer(batch)))
                 while len(under_way) > kept_waiting:
                     yield from _taken(*under_way.popleft())
-                self._clear(len(batch.gaps))
             while under_way:
                 yield from _taken(*under_way.popleft())
         finally:
@@ -132,12 +129,6 @@ class _Filler:
         height, width = x.shape[-2:]
         below, right = -height % self.network.multiple, -width % self.network.multiple
         return functional.pad(x, (0, right, 0, below), mode="replicate") if below or right else x
-
-    def _clear(self, gaps: int) -> None:
-        self.uncleared += gaps
-        if self.placement.clear_cache_every and self.uncleared >= self.placement.clear_cache_every:
-            self.uncleared = 0
-            self.device.clear_cache()
 
 
 def _batches(gaps: Iterable[Gap], most: int) -> Iterator[_Batch]:
