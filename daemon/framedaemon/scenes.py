@@ -31,7 +31,7 @@ _NOTHING: Any = None  # for OpenCV's arguments that may be left out, whatever it
 
 _SIDE = 256  # pixels, the longer one: as much as is needed to follow a scene
 _ALIKE_LEVELS = 6.0  # mean difference in 8-bit levels: frames closer than this may be mixed, cut or not
-_FOLLOWED = 0.2  # of the picture; across cuts 0.09 at most was seen, within scenes 0.3 at least
+CUT_SHARE = 0.2  # of the picture; across cuts 0.09 at most was seen, within scenes 0.3 at least
 _LOOKS_THE_SAME = 0.5  # mean difference over a patch, in standard deviations of the picture
 _PATCH = (7, 7)
 
@@ -47,19 +47,23 @@ def is_cut(x0: Frame, x1: Frame) -> bool:
 
     x0, x1: (H, W, 3) uint8 or uint16, of one shape and dtype.
     """
+    return followed(x0, x1) < CUT_SHARE
+
+
+def followed(x0: Frame, x1: Frame) -> float:
+    """The share of the picture, 0..1, that can be followed from one frame to the other and back; 1 for a like pair."""
     grey0, grey1 = _reduce(x0), _reduce(x1)
     if float(cv2.absdiff(grey0, grey1).mean()) < _ALIKE_LEVELS:
-        return False
+        return 1.0
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     dis.setFinestScale(1)
     forward = cast(FlowField, dis.calc(grey0, grey1, _NOTHING))
     backward = cast(FlowField, dis.calc(grey1, grey0, _NOTHING))
     even0, even1 = _evened(grey0), _evened(grey1)
-    followed = [
-        (_returns(there, back) & _same(here, other, there)).mean()
+    return min(
+        float((_returns(there, back) & _same(here, other, there)).mean())
         for there, back, here, other in ((forward, backward, even0, even1), (backward, forward, even1, even0))
-    ]
-    return bool(min(followed) < _FOLLOWED)
+    )
 
 
 def flow_agreement(forward: FlowField, backward: FlowField) -> float:
