@@ -193,9 +193,13 @@ def test_the_readme_names_every_command() -> None:
 
 
 def test_every_command_but_init_takes_an_instance() -> None:
-    without = [name for name, command in _commands().items() if "instance" not in {p.name for p in command.params}]
+    groups = {name: getattr(command, "commands", {"": command}) for name, command in _commands().items()}
+    every = {f"{group} {name}".strip(): command for group, inner in groups.items() for name, command in inner.items()}
+
+    without = [name for name, command in every.items() if "instance" not in {p.name for p in command.params}]
 
     assert without == ["init"]
+    assert "models pull" in every
 
 
 @pytest.mark.parametrize(

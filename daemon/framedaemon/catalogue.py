@@ -58,6 +58,7 @@ class Catalogue:
         self._stages: dict[str, AnyStage] = {stage.name: stage for stage in stages}
         self._rows = {row.name: (row, stage) for stage in stages for row in rows_of(stage)}
         self._keep_free_bytes = keep_free_bytes
+        self.registry = registry
         self.models = models
 
     def row(self, word: str) -> Weights:

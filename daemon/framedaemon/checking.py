@@ -6,17 +6,19 @@ import os
 import stat
 from pathlib import Path, PurePosixPath
 
-from framedaemon.choosing import check_recipe
+from framedaemon.choosing import check_recipe, unready_stages
 from framedaemon.errors import JobRejected
 from framedaemon.inbox import Inbox, folders_of
 from framedaemon.instance import Instance
 from framedaemon.layers import load_layers, read_request
-from framedaemon.plugins import load_plugins
+from framedaemon.memory import this_machine
+from framedaemon.plugins import Registry
 from framedaemon.settings import Settings
 from framedaemon.sidecars import FOLDER_DEFAULTS
+from framedaemon.weights import models_folder
 
 
-def problems_of(instance: Instance, settings: Settings) -> list[str]:
+def problems_of(instance: Instance, settings: Settings, registry: Registry) -> list[str]:
     """Every problem, one line each; an empty list when all is well."""
     problems = [
         f"{folder}: is not there; `framedaemon init {instance.root}` makes it"
@@ -33,7 +35,6 @@ def problems_of(instance: Instance, settings: Settings) -> list[str]:
         for place in (instance.root, instance.config, instance.tmp)
         if place.exists() and place.stat().st_mode & stat.S_IWOTH
     ]
-    registry = load_plugins(instance.plugins, settings.plugins.disabled)
     problems += [f"plugin {plugin.name} ({plugin.origin}): {plugin.reason}" for plugin in registry.broken()]
     defaults = settings.defaults.layer()
     asked: list[tuple[str, Path | None]] = [("", None)]
@@ -51,6 +52,13 @@ def problems_of(instance: Instance, settings: Settings) -> list[str]:
         except JobRejected as error:
             problems += error.problems
     return list(dict.fromkeys(problems))
+
+
+def passed_over_by(instance: Instance, settings: Settings, registry: Registry) -> list[str]:
+    """The stages that ``use = "auto"`` passes over here, each with what it lacks: no problems, but worth knowing."""
+    models = models_folder(settings.models.folder, instance.root, os.environ)
+    machine = this_machine(settings.worker.device, settings.worker.threads, models)
+    return [f"{stage} cannot work here: {lack}" for stage, lack in unready_stages(registry, machine).items()]
 
 
 def _folders(instance: Instance) -> list[tuple[str, Path | None]]:

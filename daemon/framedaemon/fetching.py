@@ -136,7 +136,7 @@ def _take(url: str, weights: Weights, part: Path, progress: Progress) -> None:
             raise SourceFailed(f"there is a file of {have + int(length)} bytes, and it should have {weights.bytes}")
         with part.open("ab" if goes_on else "wb", buffering=0) as file:
             mark.set(url, answer.headers)
-            while block := answer.read(_BLOCK):
+            while block := answer.read1(_BLOCK):  # what is there, without waiting for more
                 have += len(block)
                 if have > weights.bytes:
                     raise SourceFailed(f"there is a file of more than the {weights.bytes} bytes that it should have")

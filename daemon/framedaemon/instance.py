@@ -118,6 +118,13 @@ def create(instance: Instance) -> None:
         raise SettingsError(problems)
 
 
+def furnish(instance: Instance) -> None:
+    """Make the folders that are missing and, where there is none, a config.toml that explains itself. As `create`."""
+    create(instance)
+    if not instance.config.exists():
+        instance.config.write_text(default_config(), encoding="utf-8")
+
+
 def default_config() -> str:
     """The config.toml that explains itself: every key at its default, taken out of force."""
     packaged = files("framedaemon") / "config.toml"

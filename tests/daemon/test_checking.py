@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from framedaemon.checking import problems_of
+from framedaemon.checking import passed_over_by, problems_of
 from framedaemon.instance import Instance, create, default_config
+from framedaemon.plugins import load_plugins
 from framedaemon.settings import read_settings
 from living import drop, files_below, make_instance
+from weighty import toy_plugin
 
 
 @pytest.fixture
@@ -19,7 +21,8 @@ def instance(tmp_path: Path) -> Instance:
 
 
 def problems(instance: Instance) -> list[str]:
-    return problems_of(instance, read_settings(instance.config))
+    settings = read_settings(instance.config)
+    return problems_of(instance, settings, load_plugins(instance.plugins, settings.plugins.disabled))
 
 
 def test_a_fresh_instance_has_no_problems(tmp_path: Path) -> None:
@@ -112,4 +115,15 @@ def test_what_decides_what_the_daemon_does_is_not_everybodys(instance: Instance,
 
     assert problems(instance) == [
         f"{place}: everybody can write to it, and so decide what the daemon does: chmod o-w {place}"
+    ]
+
+
+def test_a_stage_that_lacks_something_is_no_problem_but_spoken_of(instance: Instance) -> None:
+    (instance.plugins / "toy.py").write_text(toy_plugin(b"never fetched"))
+    settings = read_settings(instance.config)
+    registry = load_plugins(instance.plugins)
+
+    assert problems(instance) == []
+    assert passed_over_by(instance, settings, registry) == [
+        "interpolate toy cannot work here: weights missing: framedaemon models pull toy-1"
     ]

@@ -154,7 +154,7 @@ def test_ballast_in_a_folder_that_is_gone_harms_nobody(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_said_with_the_file_that_found_it(code: int) -> None:
-    with pytest.raises(DiskFull, match="the disk ran full at big.bin: make room and try again"):
+    with pytest.raises(DiskFull, match=r"the disk ran full at big.bin: make room and try again"):
         refuse_full_disk(OSError(code, "full"), Path("big.bin"))
 
 

@@ -97,11 +97,14 @@ def explain(
     with redirect_stdout(sys.stderr):  # what a plugin prints is no answer of ours
         prepared = single.prepare(file, here, settings, single.recipes_for(file, here, settings, layer))
     if json:
-        print_json([one.plan.summary().model_dump(mode="json") for one in prepared])
+        plans = [one.plan for one in prepared]
+        print_json([p.summary().model_dump(mode="json") | {"passed_over": list(p.passed_over)} for p in plans])
         return
     for number, one in enumerate(prepared, start=1):
         title = show(file.name) + (f", video {number} of {len(prepared)}" if len(prepared) > 1 else "")
         _print_plan(title, one.plan.summary(), one.plan.need.admission + settings.disk.keep_free_bytes)
+        for lack in one.plan.passed_over:
+            console().print(f"  auto        {show(lack)}")
 
 
 def replay(

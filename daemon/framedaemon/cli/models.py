@@ -45,9 +45,9 @@ _models = typer.Typer(help="Weights of networks: what there is, fetch it, check 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
+    _models.command("list")(list_)
     for command in (pull, add, verify, where, remove):
         _models.command()(command)
-    _models.command("list")(list_)
     app.add_typer(_models, name="models")
 
 
@@ -100,8 +100,8 @@ def pull(
     for row in [catalogue.row(name) for name in names]:
         if given is None and catalogue.whole(row):
             print(f"{row.name} is there: {show(catalogue.path(row.name))}")
-        else:
-            fetch(catalogue, row, yes=yes, offline=offline, given=given)
+        elif not fetch(catalogue, row, yes=yes, offline=offline, given=given):
+            raise typer.Exit(1)
 
 
 def add(
@@ -194,8 +194,8 @@ def open_catalogue(instance: Path | None) -> tuple[Catalogue, bool]:
     return Catalogue(registry, models, settings.disk.keep_free_bytes), offline
 
 
-def fetch(catalogue: Catalogue, row: Weights, *, yes: bool, offline: bool, given: Path | None = None) -> None:
-    """Pull one row for a person: licence and credit said and asked for first.
+def fetch(catalogue: Catalogue, row: Weights, *, yes: bool, offline: bool, given: Path | None = None) -> bool:
+    """Pull one row for a person: licence and credit said and asked for first; False where the answer is no.
 
     Raises FramedaemonError where it may not be fetched, or cannot be.
     """
@@ -210,20 +210,21 @@ def fetch(catalogue: Catalogue, row: Weights, *, yes: bool, offline: bool, given
         )
     print(f"{row.name}: {row.summary}", file=sys.stderr)
     print(f"  licence {row.licence}; {row.credit}; {show_bytes(row.bytes)}", file=sys.stderr)
-    if not yes and given is None:
-        _ask(row)
+    if not yes and given is None and not _agreed(row):
+        return False
     with _progress() as progress:
         path = catalogue.pull(row, _tell, progress, given)
     print(f"{row.name} is ready: {show(path)}")
+    return True
 
 
-def _ask(row: Weights) -> None:
-    """Raises Abort for a no, FramedaemonError where nobody can be asked."""
+def _agreed(row: Weights) -> bool:
+    """Raises FramedaemonError where nobody can be asked."""
     from framedaemon.errors import FramedaemonError
 
     if not sys.stdin.isatty():
         raise FramedaemonError(f"nobody is here to be asked: --yes takes the licence {row.licence} as read")
-    typer.confirm("fetch it?", default=True, abort=True, err=True)
+    return typer.confirm("fetch it?", default=True, err=True)
 
 
 def _tell(line: str) -> None:

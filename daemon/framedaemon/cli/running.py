@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -28,14 +29,12 @@ def init(
     """
     from shlex import quote
 
-    from framedaemon.instance import Instance, create, default_config
+    from framedaemon.instance import Instance, furnish
     from framedaemon.naming import show
 
     folder.mkdir(parents=True, exist_ok=True)
     instance = Instance(folder.resolve())
-    create(instance)
-    if not instance.config.exists():
-        instance.config.write_text(default_config(), encoding="utf-8")
+    furnish(instance)
     print(f"{show(instance.root)} is ready: drop pictures into {show(instance.input)} and start")
     print(f"  framedaemon run --instance {show(quote(str(instance.root)))}")
 
@@ -102,10 +101,11 @@ def check(instance: InstanceOption = None) -> None:
     """
     import os
 
-    from framedaemon.checking import problems_of
+    from framedaemon.checking import passed_over_by, problems_of
     from framedaemon.errors import SettingsError
     from framedaemon.instance import find_instance
     from framedaemon.naming import show
+    from framedaemon.plugins import load_plugins
     from framedaemon.settings import Settings, read_settings
 
     here = find_instance(instance, os.environ)
@@ -114,9 +114,14 @@ def check(instance: InstanceOption = None) -> None:
         settings = read_settings(here.config)
     except SettingsError as error:  # the rest is looked at all the same, under default settings
         settings, unusable = Settings(), error.problems
-    problems = [*unusable, *problems_of(here, settings)]
+    with redirect_stdout(sys.stderr):  # what a plugin prints is no answer of ours
+        registry = load_plugins(here.plugins, settings.plugins.disabled)
+        lacks = passed_over_by(here, settings, registry)
+    problems = [*unusable, *problems_of(here, settings, registry)]
     for problem in problems:
         print(show(problem))
+    for lack in lacks:
+        print(f"note: {show(lack)}", file=sys.stderr)
     if problems:
         raise typer.Exit(2 if unusable else 1)
     print("all is well")
