@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path, PurePosixPath
 
 from pydantic import Field, JsonValue
@@ -44,11 +45,16 @@ class _Interpolate(Options):
     factor: Factor | None = None
     fps: Rate | None = None
     loop: bool = False
+    speed: Factor = Fraction(1)
+    dedupe: bool = False
 
 
 class _Encode(EncoderOptions):
     use: StageName = "auto"
 
+
+_TIMING = tuple(key for key in _Interpolate.model_fields if key != "use")
+"""The timeline's own keys: no stage is told of them."""
 
 # What every stage of a kind understands; other keys are the stage's own.
 _SHARED: Mapping[StageKind, type[Options]] = {"generate": _Generate, "interpolate": _Interpolate, "encode": _Encode}
@@ -194,7 +200,7 @@ def _merge(kind: StageKind, layers: Sequence[Layer]) -> StageChoice:
         for key, value in table.items():
             if key != "use":
                 options[key], origins[key] = value, layer.spot(kind)
-            if key not in ("use", "loop") and kind == "interpolate" and use == "none":
+            if key not in ("use", "loop", "speed") and kind == "interpolate" and use == "none":
                 raise TomlError(f'{layer.spot(kind)} {show(key)}: means nothing with use = "none"')
     return StageChoice(use=use, options=options, origins={key: origins[key] for key in options})
 
@@ -206,7 +212,7 @@ def _silenced(kind: StageKind, use: str, options: Table, table: Table) -> list[s
         silenced += options.keys() - _SHARED[kind].model_fields.keys()
     if kind == "interpolate":
         silenced += ["fps"] * ("factor" in table) + ["factor"] * ("fps" in table)
-        silenced += ["factor", "fps"] * (table.get("use") == "none")
+        silenced += ["factor", "fps", "dedupe"] * (table.get("use") == "none")
     if kind == "encode" and "codec" in table and table["codec"] != options.get("codec", EncoderOptions().codec):
         silenced.append("crf")
     return silenced
@@ -215,7 +221,7 @@ def _silenced(kind: StageKind, use: str, options: Table, table: Table) -> list[s
 def _timing(choice: StageChoice) -> InterpolateChoice:
     """The choice with the timeline's own keys taken out of the stage's options."""
     options = dict(choice.options)
-    timing = {key: options.pop(key) for key in ("factor", "fps", "loop") if key in options}
+    timing = {key: options.pop(key) for key in _TIMING if key in options}
     origins = {key: choice.origins[key] for key in options}
     return InterpolateChoice.model_validate({"use": choice.use, "options": options, "origins": origins, **timing})
 

@@ -36,7 +36,7 @@ from framedaemon.spool import spool
 from framedaemon.stages import Delivery, Encode, Fill, Generate, JoiningEncoder, Scratch
 from framedaemon.stream import Frames, Meter, blamed, blaming, close, drawn_from, sort_error, taken, watched
 from framedaemon.timeline import Beginning
-from framedaemon.weave import Tally, no_fill, sources_from, weave
+from framedaemon.weave import Tally, looked_back, no_fill, sources_from, weave
 from framedaemon.workspace import size_of
 
 Report = Callable[[str, int, int], None]
@@ -209,7 +209,9 @@ class _Run:
         if shown == 0 or step is None:
             return self.plan.timeline.beginning(shown)
         looks_back = getattr(self.registry.stage("interpolate", step.task.name), "looks_back", None)
-        return self.plan.timeline.beginning(shown, self.plan.drawn.frames if looks_back is None else looks_back)
+        return self.plan.timeline.beginning(
+            shown, self.plan.drawn.frames if looks_back is None else looked_back(self.plan.timeline, looks_back)
+        )
 
     def _drawn(self, begin: Beginning, stack: ExitStack) -> Iterator[Frame]:
         """The generator's frames: as they are drawn, or, where the policy says so, all drawn and then unloaded."""

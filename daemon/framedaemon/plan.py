@@ -158,16 +158,21 @@ def make_plan(
     if drawing.seed is None:
         drawing = drawing.model_copy(update={"seed": seed})
     drawn = _ask(generator, "promise", ClipSpec, source, drawing)
-    timeline = Timeline(drawn.frames, drawn.fps, recipe.interpolate.target_fps(drawn.fps), recipe.interpolate.loop)
+    timing = recipe.interpolate
+    played = drawn.fps * timing.speed
+    timeline = Timeline(drawn.frames, played, timing.target_fps(drawn.fps), timing.loop, timing.dedupe)
     shown = woven_spec(drawn, timeline)
     sound = source.kind == "footage" and source.sound
+    if sound and timing.speed != 1:
+        sound = False
+        chooser.notes.append(f"speed = {timing.speed}: the sound is left out")
     video = _ask(encoder, "promise", VideoSpec, shown, sound, encoding)
 
     place = _Placer(registry, machine, shrinks, fits or {})
     estimate = _ask(generator, "estimate", Estimate, source, drawn, drawing)
     generate = place.step("generate", generator, drawing, drawn, estimate)
     interpolate = None
-    if timeline.step.denominator != 1:  # else every frame that is shown is a source frame
+    if timeline.step.denominator != 1 or timeline.dedupe:  # else every frame that is shown is a source frame
         interpolate = _interpolate_step(place, interpolator, filling, drawn, shown)
     estimate = _ask(encoder, "estimate", Estimate, shown, encoding)
     encode = place.step("encode", encoder, encoding, shown, estimate)

@@ -38,9 +38,12 @@ def comment(plan: Plan, sha256: str) -> str:
 
 def resolved(plan: Plan) -> dict[str, Any]:
     """The recipe with what ``auto`` chose, every option and the seed: replaying it needs no other layer."""
-    timing: dict[str, Any] = {"fps": str(plan.timeline.target_fps), "loop": plan.timeline.loop}
-    if plan.interpolate is None and plan.timeline.target_fps == plan.drawn.fps:
-        timing = {"use": "none", "loop": plan.timeline.loop}
+    timeline = plan.timeline
+    timing: dict[str, Any] = {"loop": timeline.loop, "speed": str(timeline.source_fps / plan.drawn.fps)}
+    if plan.interpolate is None and timeline.target_fps == timeline.source_fps:
+        timing |= {"use": "none"}
+    else:
+        timing |= {"fps": str(timeline.target_fps), "dedupe": timeline.dedupe}
     tables: dict[str, Any] = {"interpolate": timing}  # frames that are only left out need no stage: auto will do
     for step in plan.steps:
         said = {"use": step.task.name, **step.options.model_dump(mode="json", exclude_none=True)}

@@ -79,6 +79,10 @@ class InterpolateChoice(StageChoice):
     """The finished video's rate, whatever was drawn."""
     loop: bool = False
     """Whether the gap between the last frame and the first is filled too."""
+    speed: Factor = Fraction(1)
+    """How fast the clip is played: at 1/2 it lasts twice as long, at the same rate."""
+    dedupe: bool = False
+    """Whether frames that only repeat the one before are dropped, and the motion filled in across them."""
 
     def model_post_init(self, context: object) -> None:
         """Exactly one of factor and fps is set from here on."""
@@ -95,7 +99,7 @@ class InterpolateChoice(StageChoice):
     def target_fps(self, drawn: Fraction) -> Fraction:
         """The finished video's rate for frames that are drawn at ``drawn`` a second."""
         if self.nothing:
-            return drawn
+            return drawn * self.speed
         return self.fps if self.fps is not None else drawn * (self.factor or 1)
 
 

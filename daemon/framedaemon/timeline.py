@@ -50,6 +50,8 @@ class Timeline:
     source_fps: Fraction
     target_fps: Fraction
     loop: bool = False
+    dedupe: bool = False
+    """Whether frames that repeat the one before are dropped while weaving: what lies between the rest is filled."""
 
     def __post_init__(self) -> None:
         if self.source_frames < 1 or self.source_fps <= 0 or self.target_fps <= 0:

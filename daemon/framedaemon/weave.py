@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import TypeAlias
 
 import numpy as np
 
@@ -35,6 +36,10 @@ _DUPLICATE_PEAK = 32
 _WAITING_FRAMES = 16
 _UNANSWERED_GAPS = 16
 
+
+# Frames that show one picture and are bridged where duplicates are dropped: up to 8 in 60 for what moves 7.5 times a
+# second. What stays longer stands still.
+_LONGEST_RUN = 8
 
 # What becomes of an output frame. A gap that is held is told by the first of its frames.
 _SOURCE, _FILLED, _CUT, _DUPLICATE, _HELD = b"sfcdh"
@@ -86,6 +91,11 @@ def sources_from(begin: Beginning, timeline: Timeline) -> int:
     return timeline.source_frames - begin.source + (timeline.loop and begin.source > 0)
 
 
+def looked_back(timeline: Timeline, gaps: int) -> int:
+    """How many source frames before a gap tell what it is, where the interpolator looks back by ``gaps``."""
+    return (gaps + 1) * (_LONGEST_RUN + 1) if timeline.dedupe else gaps
+
+
 def no_fill(gaps: Iterable[Gap]) -> Iterator[Filled]:
     """The Fill of a timeline that shows source frames only."""
     for gap in gaps:
@@ -103,6 +113,10 @@ def is_duplicate(x0: Frame, x1: Frame) -> bool:
     return bool(difference.max() <= _DUPLICATE_PEAK * levels and difference.mean() < _DUPLICATE_LEVELS * levels)
 
 
+_Neighbours: TypeAlias = "tuple[Frame, Frame | None, tuple[Fraction, ...]]"
+"""A frame, the next one (None at an open end), and the times wanted from the one on: 0 is the frame itself."""
+
+
 @dataclass(slots=True)
 class _Loom:
     clip: Clip
@@ -118,7 +132,7 @@ class _Loom:
     finished: bool = False
 
     def weave(self, fill: Fill) -> Iterator[Frame]:
-        neighbours = self._neighbours()
+        neighbours = _without_duplicates(self._neighbours()) if self.timeline.dedupe else self._neighbours()
         unwanted = self.begin.shown - self.begin.woven
         try:
             while not self.finished:
@@ -149,7 +163,7 @@ class _Loom:
         if not self.asked:
             raise StageFailed(f"{self.made_by}: ended without a look at its gaps")
 
-    def _neighbours(self) -> Iterator[tuple[Frame, Frame | None, tuple[Fraction, ...]]]:
+    def _neighbours(self) -> Iterator[_Neighbours]:
         """(frame, next frame or None at an open end, the times wanted in [frame, next frame))."""
         frames = (_locked(frame) for frame in self.clip)
         first = current = next(frames)
@@ -163,7 +177,7 @@ class _Loom:
                 assert following is not None  # Clip raises where frames are missing
                 current = following
 
-    def _gaps(self, neighbours: Iterator[tuple[Frame, Frame | None, tuple[Fraction, ...]]]) -> Iterator[Gap]:
+    def _gaps(self, neighbours: Iterator[_Neighbours]) -> Iterator[Gap]:
         """Hands out gaps, queueing what surrounds them in ``waiting``."""
         self.asked = True
         for x0, x1, times in neighbours:
@@ -172,7 +186,7 @@ class _Loom:
                 self.waiting.append((x0, _SOURCE))
                 between = times[1:]
             if between and x1 is not None:
-                if is_duplicate(x0, x1):
+                if x0 is x1 or is_duplicate(x0, x1):
                     self.waiting.extend((x0, mark) for mark in _held(_DUPLICATE, len(between)))
                 else:
                     gap = Gap(x0, x1, between)
@@ -206,6 +220,36 @@ class _Loom:
             found = f"{len(answer)} frames" if isinstance(answer, (list, tuple)) else f"a {type(answer).__name__}"
             raise StageFailed(f"{self.made_by}: gave {found} for a gap that wants {len(gap.times)}")
         yield from ((frame, _FILLED) for frame in answer)
+
+
+def _without_duplicates(neighbours: Iterator[_Neighbours]) -> Iterator[_Neighbours]:
+    """``neighbours``, those that show one picture taken for one: its first frame, and the times up to the next one.
+
+    What stands still for more than `_LONGEST_RUN` frames, and what the clip ends with, is held: (frame, itself, times).
+    """
+    run: list[tuple[Fraction, ...]] = []
+    first: Frame | None = None
+    still = False
+    for current, following, times in neighbours:
+        first = current if first is None else first
+        repeats = following is not None and is_duplicate(current, following)
+        if still:
+            yield current, current if repeats else following, times
+            still = repeats
+            first = None
+            continue
+        run.append(times)
+        if repeats and len(run) < _LONGEST_RUN:
+            continue
+        still = repeats
+        if still or (following is None and len(run) > 1):
+            yield from ((first, first, times) for times in run)
+        else:
+            count = len(run)
+            yield first, following, tuple((place + t) / count for place, times in enumerate(run) for t in times)
+        first, run = None, []
+    if first is not None:  # of a loop that ends as it begins
+        yield from ((first, first, times) for times in run)
 
 
 def _held(why: int, count: int) -> list[int]:

@@ -71,6 +71,7 @@ def test_the_same_stage_named_again_still_hears() -> None:
         ("fps = 30", "factor = 3", 3, None),
         ("fps = 30", "loop = true", None, 30),
         ("loop = true", "use = 'flow'", 2, None),
+        ("fps = 30", "speed = 0.5", None, 30),
     ],
 )
 def test_factor_and_fps_replace_each_other(

@@ -108,6 +108,32 @@ def test_where_only_source_frames_are_shown_no_interpolator_runs(recipe: Recipe)
     assert [step.task.name for step in plan.steps] == ["squares", "raw"]
 
 
+def test_slow_motion_lasts_longer_at_the_same_rate() -> None:
+    """8 frames at 16 a second, and twice as many shown: played at a quarter, four times those between two."""
+    plan = _plan(_recipe(speed=Fraction(1, 4)))
+
+    assert (plan.shown.fps, plan.shown.frames) == (32, 7 * 8 + 1)
+    assert plan.interpolate is not None
+
+
+def test_without_interpolation_slow_motion_shows_each_frame_longer() -> None:
+    plan = _plan(_recipe(use=("auto", "none", "auto"), speed=Fraction(1, 2)))
+
+    assert (plan.shown.fps, plan.shown.frames, plan.interpolate) == (8, 8, None)
+
+
+def test_where_the_speed_is_another_the_sound_is_left_out_and_it_is_said() -> None:
+    registry = load_plugins(None)
+    whole, slow = (_plan(_recipe(speed=speed), registry, source=footage()) for speed in (Fraction(1), Fraction(1, 2)))
+
+    assert (whole.video.sound, slow.video.sound) == (True, False)
+    assert "speed = 1/2: the sound is left out" in slow.notes
+
+
+def test_where_repetitions_are_dropped_an_interpolator_runs_at_the_drawn_rate_too() -> None:
+    assert _plan(_recipe(factor=Fraction(1), dedupe=True)).interpolate is not None
+
+
 def test_a_rate_between_needs_the_interpolator_even_downwards() -> None:
     assert _plan(_recipe(fps=Fraction(12))).interpolate is not None
 

@@ -24,7 +24,7 @@ CHOICES = st.builds(
 )
 RATES = st.fractions(Fraction(1, 100), 999, max_denominator=1001)
 FILLINGS = st.one_of(
-    st.builds(InterpolateChoice, factor=RATES, loop=st.booleans()),
+    st.builds(InterpolateChoice, factor=RATES, loop=st.booleans(), speed=RATES, dedupe=st.booleans()),
     st.builds(InterpolateChoice, fps=RATES),
     st.builds(InterpolateChoice),
 )

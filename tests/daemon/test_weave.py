@@ -16,7 +16,7 @@ from framedaemon.clip import Clip, ClipSpec, Frame
 from framedaemon.errors import StageFailed
 from framedaemon.stages import CUT, Fill, Filled, Gap
 from framedaemon.timeline import Timeline
-from framedaemon.weave import Tally, is_duplicate, no_fill, sources_from, weave, woven_spec
+from framedaemon.weave import Tally, is_duplicate, looked_back, no_fill, sources_from, weave, woven_spec
 
 HALF = Fraction(1, 2)
 
@@ -26,10 +26,15 @@ def _spec(frames: int, depth: Any = 8) -> ClipSpec:
 
 
 def _weave(
-    frames: list[Frame], fill: Fill, target: int | Fraction = 32, loop: bool = False, tally: Tally | None = None
+    frames: list[Frame],
+    fill: Fill,
+    target: int | Fraction = 32,
+    loop: bool = False,
+    tally: Tally | None = None,
+    dedupe: bool = False,
 ) -> Clip:
     spec = _spec(len(frames), 8 if frames[0].dtype == np.uint8 else 16)
-    timeline = Timeline(spec.frames, spec.fps, Fraction(target), loop)
+    timeline = Timeline(spec.frames, spec.fps, Fraction(target), loop, dedupe)
     return weave(Clip(spec, iter(frames)), timeline, fill, "filler", tally or Tally())
 
 
@@ -252,6 +257,36 @@ def test_the_seam_of_a_loop_is_filled_from_the_last_frame_to_the_first() -> None
     assert heard[2].x1 is heard[0].x0
 
 
+@pytest.mark.parametrize(
+    ("levels", "target", "loop", "expected"),
+    [
+        ((0, 0, 40, 40, 80), 16, False, [0, 20, 40, 60, 80]),
+        ((0, 0, 0, 60, 90), 16, False, [0, 20, 40, 60, 90]),
+        ((0, 0, 40, 80), 32, False, [0, 10, 20, 30, 40, 60, 80]),
+        ((0, 0, 40, 80), 8, False, [0, 40]),
+        ((0, 40, 40, 40), 16, False, [0, 40, 40, 40]),
+        ((0, 40, 40), 16, True, [0, 40, 20]),
+        ((0, 40, 0, 0), 16, True, [0, 40, 0, 0]),
+        ((0, 80, 160), 16, False, [0, 80, 160]),
+        ((5, *[0] * 9, 70), 16, False, [5, *[0] * 9, 70]),
+        ((*[0] * 8, 80), 16, False, [0, 10, 20, 30, 40, 50, 60, 70, 80]),
+    ],
+    ids=["twos", "threes", "doubled", "halved", "end", "loop", "seam", "none", "still", "longest"],
+)
+def test_where_frames_only_repeat_the_motion_is_filled_in_across_them(
+    levels: tuple[int, ...], target: int, loop: bool, expected: list[int]
+) -> None:
+    assert _level(_weave(_plain(*levels), _blend, target, loop, dedupe=True)) == expected
+
+
+def test_frames_that_are_filled_in_across_repetitions_are_counted_as_such() -> None:
+    tally = Tally()
+
+    list(_weave(_plain(0, 0, 40, 40, 80), _blend, 16, tally=tally, dedupe=True))
+
+    assert (tally.filled, tally.duplicates) == (2, 0)
+
+
 def test_a_loop_of_one_frame_holds_it() -> None:
     assert _level(_weave(_plain(7), no_fill, loop=True)) == [7, 7]
 
@@ -417,18 +452,19 @@ def _leaning(gaps: Iterable[Gap], ahead: int) -> Iterator[Filled]:
     st.lists(st.sampled_from([0, 0, 60, 61, 200]), min_size=2, max_size=60),
     st.fractions(Fraction(1, 4), 20, max_denominator=7),
     st.booleans(),
+    st.booleans(),
     st.integers(1, 16),
     st.data(),
 )
 def test_beginning_in_the_middle_gives_what_a_whole_run_gives_from_there(
-    levels: list[int], factor: Fraction, loop: bool, ahead: int, data: st.DataObject
+    levels: list[int], factor: Fraction, loop: bool, dedupe: bool, ahead: int, data: st.DataObject
 ) -> None:
     """To the frame and to the tally: still runs and motion in any order, any rates, any look-ahead."""
-    frames, timeline = _plain(*levels), Timeline(len(levels), Fraction(16), 16 * factor, loop)
+    frames, timeline = _plain(*levels), Timeline(len(levels), Fraction(16), 16 * factor, loop, dedupe)
     whole, parts = Tally(), Tally()
-    shown = _level(list(_weave(frames, lambda gaps: _leaning(gaps, ahead), 16 * factor, loop, whole)))
+    shown = _level(list(_weave(frames, lambda gaps: _leaning(gaps, ahead), 16 * factor, loop, whole, dedupe)))
     start = data.draw(st.integers(0, timeline.frames - 1))
-    begin = timeline.beginning(start, looks_back=1)
+    begin = timeline.beginning(start, looked_back(timeline, 1))
     parts.marks += whole.marks[:start]
 
     later = [*frames[begin.source :], *(frames[:1] if loop and begin.source else ())]

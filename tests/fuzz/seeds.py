@@ -17,6 +17,7 @@ _SIDE = (24, 18)
 _TABLES = ("[generate]\n", "[interpolate]\n", "[encode]\n", "[[job]]\n", "[job.encode]\n", "[defaults]\n")
 _KEYS = (
     *("priority", "use", "prompt", "seed", "frames", "fps", "width", "height", "factor", "loop", "codec", "container"),
+    *("speed", "dedupe"),
     *("crf", "depth", "preset", "chroma", "hardware", "threads", "move", "amount", "focus", "easing", "sound"),
 )
 _VALUES = (

@@ -13,7 +13,7 @@ from framedaemon.plugins import load_plugins
 from fuzz.targets import KINDS, Target
 
 OPTIONS = sorted(
-    {"use", "factor", "fps", "loop", "priority", "output", "__proto__", ""}
+    {"use", "factor", "fps", "loop", "speed", "dedupe", "priority", "output", "__proto__", ""}
     | {key for kind in ("generate", "interpolate", "encode") for stage in load_plugins(None).stages(kind)
        for key in stage.options.model_fields}
 )  # fmt: skip
