@@ -12,10 +12,11 @@ The numbers are the same but for rounding.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from framedaemon_rife.network.versions import BODY, FLOW, Version
 
@@ -35,8 +36,21 @@ class Layer:
     """(maps given, maps seen, rows, columns) float32."""
     bias: Tensor
     stride: int = 1
-    slope: Tensor | None = None
-    """By what values below zero are multiplied, for each map; None: by one."""
+    slope: Tensor | float = 1.0
+    """By what values below zero are multiplied: each map by its own, or all alike."""
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Layer:
+        """The same there, weights channels last."""
+        weight = self.weight.to(device, dtype).contiguous(memory_format=torch.channels_last)
+        slope = self.slope.to(device, dtype) if isinstance(self.slope, Tensor) else self.slope
+        return Layer(weight, self.bias.to(device, dtype), self.stride, slope)
+
+    def __call__(self, x: Tensor, padding: int | tuple[int, int] = 1) -> Tensor:
+        """x: (B, maps seen, H, W)."""
+        x = functional.conv2d(x, self.weight, self.bias, self.stride, padding)
+        if isinstance(self.slope, Tensor):
+            return functional.prelu(x, self.slope)
+        return x if self.slope == 1.0 else functional.leaky_relu_(x, self.slope)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +69,25 @@ class Block:
     factor: int
     """By how much `spread` enlarges."""
 
+    def __call__(self, looked: Tensor) -> Tensor:
+        """What is to be spread: (B, h/2 + 1, w/2 + 1, maps), contiguous.
+
+        looked: (B, maps, h, w), what ``look`` gave.
+        """
+        x = kept = looked
+        for index, layer in enumerate(self.think):
+            x = layer(x)
+            kept = x if index == self.adds else kept
+        if self.adds is not None:
+            x = x + kept
+        return self.answer(x).permute(0, 2, 3, 1).contiguous()
+
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> Block:
+        """The same there, weights channels last."""
+        think = tuple(layer.to(device, dtype) for layer in self.think)
+        return replace(self, look=self.look.to(device, dtype), think=think, answer=self.answer.to(device, dtype))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layers:
@@ -65,6 +98,11 @@ class Layers:
     """Empty where the version has no head; the last one's answer is to be `spread` by 2."""
     blocks: tuple[Block, ...]
 
+    def to(self, device: torch.device, dtype: torch.dtype) -> Layers:
+        """The same there, weights channels last."""
+        head = tuple(layer.to(device, dtype) for layer in self.head)
+        return Layers(self.version, head, tuple(block.to(device, dtype) for block in self.blocks))
+
 
 def fold(version: Version, weights: Mapping[str, Tensor]) -> Layers:
     """The layers of ``version`` from its weights, by our names."""
@@ -72,7 +110,7 @@ def fold(version: Version, weights: Mapping[str, Tensor]) -> Layers:
     if version.features:
         seen = (_plain(weights, f"head.{index}", 2 if index == 0 else 1) for index in range(3))
         answer = _spreading(weights, "head.3", (tuple(range(version.features)),), 1)
-        head = (*(Layer(layer.weight, layer.bias, layer.stride, _leak(layer)) for layer in seen), answer)
+        head = (*(Layer(layer.weight, layer.bias, layer.stride, _LEAK) for layer in seen), answer)
         head = (_with_empty_map(head[0]), *head[1:])
     return Layers(version, head, tuple(_block(version, weights, index) for index in range(len(version.scales))))
 
@@ -156,11 +194,7 @@ def _activated(weights: Mapping[str, Tensor], name: str, stride: int, residual: 
         bias = bias * beta
         weight[:, :, 1, 1] += torch.eye(len(beta))
     slope = weights.get(f"{name}.slope")
-    return Layer(weight, bias, stride, _leak(layer) if slope is None else slope.float())
-
-
-def _leak(layer: Layer) -> Tensor:
-    return torch.full_like(layer.bias, _LEAK)
+    return Layer(weight, bias, stride, _LEAK if slope is None else slope.float())
 
 
 def _with_empty_map(layer: Layer) -> Layer:

@@ -38,11 +38,17 @@ class Engine(Protocol):
     def head(self, frame: Tensor) -> Tensor:
         """frame: (1, H, W, 4).  Returns what is to be spread by 2: (1, H/2 + 1, W/2 + 1, maps)."""
 
-    def look(self, block: int, seen: Tensor) -> Tensor:
-        """seen: (1, 2n + 1, W, maps), the row above included.  Returns (1, n, W/2, maps)."""
+    def look(self, block: int, seen: Tensor, out: Tensor) -> None:
+        """Fill ``out`` (1, n, W/2, maps).
+
+        seen: (1, 2n + 1, W, maps), the row above included.
+        """
 
     def think(self, block: int, looked: Tensor) -> Tensor:
-        """looked: (1, h, w, maps).  Returns what is to be spread: (1, h/2 + 1, w/2 + 1, maps)."""
+        """looked: (1, h, w, maps).  Returns what is to be spread: (1, h/2 + 1, w/2 + 1, maps).
+
+        What it returns may be filled again by the next call.
+        """
 
 
 @dataclass(slots=True)
@@ -98,9 +104,10 @@ class StripRife:
 
     def _begin(self, reduced: list[Field], time: float, size: tuple[int, int]) -> _State:
         height, width = reduced[0].shape[:2]
-        seen = _seen(height, width, self._layers.blocks[0].look.weight.shape[1])
+        seen, looked = self._seen(0, height, width), self._looked(0, height, width)
         _fill(seen, 1, [*reduced, np.full((height, width), time, np.float32)])
-        flow, *context, mask = self._think(0, self._engine.look(0, seen))
+        self._engine.look(0, seen, looked)
+        flow, *context, mask = self._think(0, looked)
         return _State(self._said(0, flow, size), self._said_mask(0, mask, size), context)
 
     def _correct(self, state: _State, block: int, tables: list[Field], time: float) -> None:
@@ -109,18 +116,18 @@ class StripRife:
         context = [_enlarge(part, (height, width)) for part in state.context]
         mask = None if self.version.mask_adds else _enlarge(state.mask, (height, width))
         rows = max(2, _STRIP // width // 2 * 2)
-        looked = []
+        looked = self._looked(block, height, width)
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
             first = max(0, top - 1)
-            seen = _seen(bottom - top, width, self._layers.blocks[block].look.weight.shape[1])
+            seen = self._seen(block, bottom - top, width)
             parts = _look_up(tables, state.flow, scale, (first, bottom))
             parts += [part[first:bottom] for part in context]
             parts.append(_reduced_rows(state.mask, scale, (first, bottom)) if mask is None else mask[first:bottom])
             parts.append(np.full((bottom - first, width), time, np.float32))
             _fill(seen, first - top + 1, parts)
-            looked.append(self._engine.look(block, seen))
-        flow, *state.context, said = self._think(block, torch.cat(looked, 1))
+            self._engine.look(block, seen, looked[:, top // 2 : bottom // 2])
+        flow, *state.context, said = self._think(block, looked)
         size = (state.flow.shape[0], state.flow.shape[1])
         state.flow += self._said(block, flow, size)
         state.mask = self._said_mask(block, said, size) + (state.mask if self.version.mask_adds else 0)
@@ -139,12 +146,14 @@ class StripRife:
         last = block == len(self._layers.blocks) - 1
         return _enlarge(mask, size) if self.version.mask_adds or last else mask
 
+    def _seen(self, block: int, rows: int, width: int) -> Tensor:
+        """Room for what a block sees in some rows, and for the row above, which is empty at the frame's upper edge."""
+        seen = torch.empty((1, rows + 1, width, self._layers.blocks[block].look.weight.shape[1]))
+        seen[:, 0] = 0
+        return seen
 
-def _seen(rows: int, width: int, maps: int) -> Tensor:
-    """Room for what a block sees in some rows, and for the row above, which is empty at the frame's upper edge."""
-    seen = torch.empty((1, rows + 1, width, maps))
-    seen[:, 0] = 0
-    return seen
+    def _looked(self, block: int, height: int, width: int) -> Tensor:
+        return torch.empty((1, height // 2, width // 2, self._layers.blocks[block].look.weight.shape[0]))
 
 
 def _fill(seen: Tensor, first: int, parts: list[Field]) -> None:

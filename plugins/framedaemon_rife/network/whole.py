@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from framedaemon_rife.network.geometry import samples
-from framedaemon_rife.network.layers import Block, Layer, Layers, spread
+from framedaemon_rife.network.layers import Layers, spread
 
 Features: TypeAlias = tuple[Tensor, Tensor]
 """Of B frames: what is looked up (B, 4 or 8, H, W) float32, and the same reduced for block 0."""
@@ -45,29 +45,18 @@ class WholeRife:
         self.version = layers.version
         self.multiple = layers.version.multiple
         self._dtype = dtype
-        self._head = [_moved(layer, device, dtype) for layer in layers.head]
-        self._blocks = [
-            Block(
-                _moved(block.look, device, dtype),
-                tuple(_moved(layer, device, dtype) for layer in block.think),
-                block.adds,
-                _moved(block.answer, device, dtype),
-                block.groups,
-                block.factor,
-            )
-            for block in layers.blocks
-        ]
+        self._layers = layers.to(device, dtype)
 
     def features(self, x: Tensor) -> Features:
         """x: (B, 3, H, W) in 0..1."""
         assert x.shape[2] % self.multiple == 0 and x.shape[3] % self.multiple == 0, x.shape
         x = functional.pad(x, (0, 0, 0, 0, 0, 1)).contiguous(memory_format=torch.channels_last)
         parts = [x.float()]
-        if self._head:
+        if self._layers.head:
             seen = x.to(self._dtype)
-            for layer in self._head[:-1]:
-                seen = _convolve(layer, seen, 1)
-            (found,) = spread(_corners(self._head[-1], seen), (self.version.features,), 2)
+            for layer in self._layers.head:
+                seen = layer(seen)
+            (found,) = spread(seen.permute(0, 2, 3, 1).contiguous(), (self.version.features,), 2)
             parts.append(found.permute(0, 3, 1, 2).float())
         table = torch.cat(parts, 1)
         return table, _resize(table, 1 / self.version.scales[0])
@@ -78,7 +67,7 @@ class WholeRife:
         reduced = torch.cat([f0[1], f1[1]], 1)
         for time in times:
             state = self._begin(reduced, float(time), tables[0].shape)
-            for block in range(1, len(self._blocks)):
+            for block in range(1, len(self._layers.blocks)):
                 self._correct(state, block, tables, float(time))
             share = torch.sigmoid(state.flow[:, 4:5] if self.version.mask_adds else state.mask)
             base = _places(tables[0].shape, 1, tables[0].device)
@@ -119,31 +108,9 @@ class WholeRife:
 
     def _ask(self, number: int, seen: Tensor) -> list[Tensor]:
         """Flow, context and mask, each (B, maps, h, w) float32, as the block gives them."""
-        block = self._blocks[number]
-        x = _convolve(block.look, seen.to(self._dtype, memory_format=torch.channels_last), 1)
-        kept = x
-        for index, layer in enumerate(block.think):
-            x = _convolve(layer, x, 1)
-            kept = x if index == block.adds else kept
-        if block.adds is not None:
-            x = x + kept
-        found = spread(_corners(block.answer, x), block.groups, block.factor)
-        return [part.permute(0, 3, 1, 2).float() for part in found]
-
-
-def _convolve(layer: Layer, x: Tensor, padding: int) -> Tensor:
-    x = functional.conv2d(x, layer.weight, layer.bias, layer.stride, padding)
-    return x if layer.slope is None else functional.prelu(x, layer.slope)
-
-
-def _corners(layer: Layer, x: Tensor) -> Tensor:
-    return _convolve(layer, x, 1).permute(0, 2, 3, 1).contiguous()
-
-
-def _moved(layer: Layer, device: torch.device, dtype: torch.dtype) -> Layer:
-    weight = layer.weight.to(device, dtype).contiguous(memory_format=torch.channels_last)
-    slope = None if layer.slope is None else layer.slope.to(device, dtype)
-    return Layer(weight, layer.bias.to(device, dtype), layer.stride, slope)
+        block = self._layers.blocks[number]
+        looked = block.look(seen.to(self._dtype, memory_format=torch.channels_last))
+        return [part.permute(0, 3, 1, 2).float() for part in spread(block(looked), block.groups, block.factor)]
 
 
 def _resize(x: Tensor, factor: float) -> Tensor:
