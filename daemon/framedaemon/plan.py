@@ -173,7 +173,7 @@ def make_plan(
     generate = place.step("generate", generator, drawing, drawn, estimate)
     interpolate = None
     if timeline.step.denominator != 1 or timeline.dedupe:  # else every frame that is shown is a source frame
-        interpolate = _interpolate_step(place, interpolator, filling, drawn, shown)
+        interpolate = _interpolate_step(place, interpolator, filling, replace(drawn, fps=played), shown)
     estimate = _ask(encoder, "estimate", Estimate, shown, encoding)
     encode = place.step("encode", encoder, encoding, shown, estimate)
     notes, over = (*source.notes, *chooser.notes, *video.notes), tuple(chooser.passed_over)
@@ -212,6 +212,8 @@ class _Placer:
 
     def _placed(self, task: StageTask, options: Options, estimate: Estimate, rung: int) -> Step:
         placement = replace(self.registry.place(task, estimate, self.machine, rung), models=self.machine.models)
+        if estimate.not_on_cpu and placement.device == "cpu":
+            raise JobRejected(estimate.not_on_cpu)
         return Step(task, options, estimate.placed(placement, task.width, task.height), placement, rung)
 
 

@@ -89,7 +89,11 @@ class Estimate:
     disk: int = 0
     """Bytes in the job's workspace; an encoder counts its finished video here."""
     seconds: float = 0.0
-    """Of work, on the machine's own device."""
+    """Of work, on a CPU."""
+    accelerated: float | None = None
+    """Seconds of work on an accelerator; None: as many, wherever it works."""
+    not_on_cpu: str = ""
+    """Why it must not work on a CPU, and what to do: a job that would come to that is refused with these words."""
 
     def placed(self, placement: Placement, width: int, height: int) -> Estimate:
         """What it comes to where ``placement`` puts it, for frames of ``width`` x ``height``."""
@@ -98,7 +102,8 @@ class Estimate:
         work = int((self.vram - self.weights) * share) * placement.batch
         if placement.device == "cpu":
             return replace(self, vram=0, weights=0, ram=self.ram + self.weights + work)
-        return replace(self, vram=self.weights + work)
+        seconds = self.seconds if self.accelerated is None else self.accelerated
+        return replace(self, vram=self.weights + work, seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +290,11 @@ class Interpolator(Protocol[I]):
         """As for a generator."""
 
     def estimate(self, takes: ClipSpec, gives: ClipSpec, options: I) -> Estimate:
-        """What filling needs. Pure. Raises JobRejected for sizes or depths it cannot work on."""
+        """What filling needs. Pure. Raises JobRejected for sizes or depths it cannot work on.
+
+        ``takes`` is the source clip at the rate at which it is played: takes.fps / gives.fps source frames lie between
+        one frame of ``gives`` and the next.
+        """
 
     def load(self, placement: Placement, options: I) -> AbstractContextManager[Fill]:
         """Yields the function from gaps to what fills them: one `Filled` for each `Gap`, in order."""

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from fakes import GIB, Blend, Raw, Squares, footage, machine, offering, picture, plugin, registry_of
+from framedaemon.clip import ClipSpec
 from framedaemon.disk import Need
 from framedaemon.errors import JobRejected, OutOfMemory, StageFailed
 from framedaemon.plan import MAX_FRAMES, Plan, make_plan
 from framedaemon.plugins import Registry, load_plugins
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
 from framedaemon.sources import Source
-from framedaemon.stages import GeneratorOptions, Machine, Placement
+from framedaemon.stages import Estimate, GeneratorOptions, Machine, Placement
 
 
 class PaintOptions(GeneratorOptions):
@@ -211,6 +212,39 @@ def test_more_memory_than_the_machine_has_is_refused_before_anything_is_loaded()
 
     assert squares.loaded == 0
     assert _plan(registry=registry, on=machine(ram=3 * GIB)).ram > 2 * GIB
+
+
+class Glacier(Blend):
+    """An interpolator that nobody wants to wait for on a CPU; keeps what it was asked."""
+
+    def estimate(self, takes: ClipSpec, gives: ClipSpec, options: Any) -> Estimate:
+        self.asked = takes, gives
+        return Estimate(seconds=9e4, accelerated=60.0, not_on_cpu="blend takes 25 hours on a CPU")
+
+
+def test_a_stage_that_must_not_work_on_a_cpu_refuses_what_comes_to_that() -> None:
+    registry = registry_of(Squares(), Glacier(), Raw())
+
+    with pytest.raises(JobRejected, match="25 hours on a CPU"):
+        _plan(registry=registry)
+    plan = _plan(registry=registry, on=machine("cuda:0", vram=GIB))
+
+    assert plan.interpolate is not None
+    assert plan.interpolate.estimate.seconds == 60.0
+
+
+def test_an_interpolator_is_asked_for_the_clip_as_it_is_played() -> None:
+    """At half the speed three of four frames of the finished video lie between two others."""
+    glacier = Glacier()
+
+    _plan(
+        _recipe(speed=Fraction(1, 2)),
+        registry_of(Squares(), glacier, Raw()),
+        on=machine("cuda:0", vram=GIB),
+    )
+
+    takes, gives = glacier.asked
+    assert takes.fps / gives.fps == Fraction(1, 4)
 
 
 # --- placements

@@ -130,3 +130,13 @@ def test_on_the_cpu_an_estimate_is_all_main_memory() -> None:
     placed = Estimate(vram=1000, weights=200, ram=50).placed(Placement(tile=1000), 100, 200)
 
     assert (placed.vram, placed.ram) == (0, 1050)
+
+
+def test_the_seconds_of_an_estimate_are_those_of_the_device_it_works_on() -> None:
+    both, one = Estimate(seconds=100.0, accelerated=2.0), Estimate(seconds=100.0)
+
+    seconds = [
+        estimate.placed(Placement(device), 100, 200).seconds for estimate in (both, one) for device in ("cpu", "cuda:0")
+    ]
+
+    assert seconds == [100.0, 2.0, 100.0, 100.0]
