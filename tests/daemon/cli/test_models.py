@@ -123,7 +123,7 @@ def test_a_pull_that_was_killed_leaves_nothing_that_looks_whole_and_goes_on_wher
 ) -> None:
     served.halts = half = len(served.data) // 2
     pull = subprocess.Popen([*PROGRAM, "models", "pull", "toy-1", "--yes"], stderr=subprocess.DEVNULL)
-    wait_until(lambda: sum(part.stat().st_size for part in models.rglob("*.part")) == half, "half of the file")
+    wait_until(lambda: sum(part.stat().st_size for part in models.rglob("net.pkl")) == half, "half of the file")
     pull.kill()
     pull.wait()
     between = command("models", "list", "--json").json
