@@ -36,7 +36,7 @@ from framedaemon.layers import KINDS, Layer, read_request
 from framedaemon.plugins import Registry, load_plugins
 from framedaemon.recipe import InterpolateChoice
 from framedaemon.settings import Settings
-from framedaemon.stages import AnyGenerator, AnyInterpolator, StageKind
+from framedaemon.stages import AnyGenerator, AnyInterpolator, Gap, StageKind
 from framedaemon.timeline import Timeline
 from framedaemon.toml import Table, fit, read_toml
 from framedaemon.weave import Tally, weave
@@ -125,6 +125,19 @@ def test_the_example_interpolator_fills_and_sees_cuts(documented: Registry) -> N
         levels = [int(frame[0, 0, 0]) for frame in woven]
 
     assert levels == [0, 3, 5, 8, 10, 10, 10, 200, 200]
+
+
+def test_the_example_network_draws_between_two_frames(documented: Registry) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: pip install 'framedaemon[rife]'")
+    x0, x1 = (np.full((9, 17, 3), level, np.uint8) for level in (0, 100))
+    stage = cast(AnyInterpolator, documented.stage("interpolate", "crossfade"))
+
+    with stage.load(Placement(), stage.options()) as fill:
+        (answer,) = fill(iter([Gap(x0, x1, (Fraction(1, 4), Fraction(1, 2)))]))
+
+    assert isinstance(answer, list)
+    assert [frame.shape for frame in answer] == [x0.shape] * 2
+    assert [int(frame.mean()) for frame in answer] == [25, 50]
 
 
 def test_the_example_generator_keeps_its_promise(documented: Registry, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def prune(
     json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
-    """Remove what [retention] in config.toml lets go: old pictures in done/ and failed/, old logs. Never a video.
+    """Remove what config.toml lets go below retention: old pictures in done/ and failed/, old logs. Never a video.
 
     Example: framedaemon prune --dry-run
     """
