@@ -82,7 +82,6 @@ class Block:
             x = x + kept
         return self.answer(x).permute(0, 2, 3, 1).contiguous()
 
-
     def to(self, device: torch.device, dtype: torch.dtype) -> Block:
         """The same there, weights channels last."""
         think = tuple(layer.to(device, dtype) for layer in self.think)
@@ -132,7 +131,7 @@ def spread(answer: Tensor, groups: tuple[int, ...], factor: int) -> list[Tensor]
             down, across = divmod(corner, 2)
             begin = first + corner * count
             part = answer[:, down : down + height, across : across + width, begin : begin + count]
-            part = part.unflatten(-1, (fine, fine, maps))
+            part = part.reshape(batch, height, width, fine, fine, maps)
             whole[:, :, down, :, :, across] = part.permute(0, 1, 3, 2, 4, 5)
         found.append(whole.view(batch, height * factor, width * factor, maps))
         first += 4 * count
@@ -162,8 +161,7 @@ def _seen_order(version: Version, *, first: bool) -> list[int]:
     """
     features, time = version.features, 6 + 2 * version.features
     mine = [
-        [*range(3 * side, 3 * side + 3), -1, *range(6 + side * features, 6 + (side + 1) * features)]
-        for side in (0, 1)
+        [*range(3 * side, 3 * side + 3), -1, *range(6 + side * features, 6 + (side + 1) * features)] for side in (0, 1)
     ]
     order = mine[0] + mine[1]
     if first:
@@ -208,8 +206,8 @@ def _spreading(weights: Mapping[str, Tensor], name: str, groups: tuple[tuple[int
     fine: sides of the square that pixel shuffle makes of each pixel.
     """
     layer = _plain(weights, name)
-    shuffled = layer.weight.unflatten(1, (-1, fine, fine))  # seen, map, down, across, 4, 4
-    bias = layer.bias.unflatten(0, (-1, fine, fine))
+    shuffled = layer.weight.reshape(len(layer.weight), -1, fine, fine, 4, 4)  # seen, map, down, across, taps
+    bias = layer.bias.reshape(-1, fine, fine)
     parts, biases = [], []
     for group in groups:
         chosen = shuffled[:, list(group)]

@@ -41,9 +41,7 @@ class OpenVinoEngine:
         """See `Engine`."""
         return self._run(("think", block), looked, lambda x: _think(x, self._layers.blocks[block]))
 
-    def _run(
-        self, what: tuple[Any, ...], x: Tensor, build: Callable[[Any], Any], out: Tensor | None = None
-    ) -> Tensor:
+    def _run(self, what: tuple[Any, ...], x: Tensor, build: Callable[[Any], Any], out: Tensor | None = None) -> Tensor:
         key = (*what, *x.shape)
         if key not in self._compiled:
             given = ops.parameter(list(x.shape), np.float32)

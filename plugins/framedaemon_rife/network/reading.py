@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # What a person's own training run puts before each name.
 _WRAPPED = "module."
 
-# Published name, ours. What stands in none of these lines is there for training only: teacher, caltime, contextnet, unet.
+# Published name, ours. What is in none of these lines is for training only: teacher, caltime, contextnet, unet.
 _NAMES = tuple(
     (re.compile(published), ours)
     for published, ours in (
@@ -60,7 +60,7 @@ def _tensors(path: Path) -> Mapping[str, Tensor]:
 
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001  (whatever the file is, it is not this; readers raise a dozen kinds)
+    except Exception as error:  # the readers raise a dozen kinds
         raise ValueError(f"{path.name} cannot be read as weights: {error}") from error
     if not isinstance(found, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in found.values()):
         raise ValueError(f"{path.name} holds something else than tensors by name")

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Protocol, TypeAlias, cast
 
 import cv2
@@ -175,7 +176,7 @@ def _look_up(tables: list[Field], flow: Field, scale: int, rows: tuple[int, int]
     parts = [
         *(_remap(table, places[0], places[1]) for table in tables[:half]),
         *(_remap(table, places[2], places[3]) for table in tables[half:]),
-        cv2.multiply(sampled, (1 / scale,) * 4) if scale > 1 else sampled,
+        sampled * np.float32(1 / scale) if scale > 1 else sampled,
     ]
     return [_halve(part) for part in parts] if scale > 1 else parts
 
@@ -198,7 +199,7 @@ def _mix(frame0: Field, frame1: Field, state: _State) -> Field:
     return drawn
 
 
-def _remap(table: Field, across: Field, down: Field) -> Field:
+def _remap(table: Field, across: Any, down: Any) -> Field:
     return cast(Field, cv2.remap(table, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
@@ -234,18 +235,13 @@ def _sampled(field: Field, scale: int, rows: tuple[int, int]) -> Field:
     return np.ascontiguousarray(chosen).reshape((rows[1] - rows[0]) * count, -1, *field.shape[2:])
 
 
-_grids: dict[tuple[int, int, int], tuple[Field, Field]] = {}
-
-
+@lru_cache(maxsize=8)
 def _grid(height: int, width: int, scale: int) -> tuple[Field, Field]:
-    key = (height, width, scale)
-    if key not in _grids:
-        _grids.clear() if len(_grids) > 8 else None
-        first, count = samples(scale)
-        down, across = (
-            np.arange(side, dtype=np.float32).reshape(-1, scale)[:, first : first + count].ravel()
-            for side in (height, width)
-        )
-        grid: Any = np.meshgrid(across, down)
-        _grids[key] = (np.ascontiguousarray(grid[0]), np.ascontiguousarray(grid[1]))
-    return _grids[key]
+    """Where each sample of a block lies: its column and its row, (h, w) each, in pixels of the frame."""
+    first, count = samples(scale)
+    down, across = (
+        np.arange(side, dtype=np.float32).reshape(-1, scale)[:, first : first + count].ravel()
+        for side in (height, width)
+    )
+    columns, rows = np.meshgrid(across, down)
+    return np.ascontiguousarray(columns), np.ascontiguousarray(rows)

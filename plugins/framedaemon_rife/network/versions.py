@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 BODY = 8
 """Convolutions that a block thinks with; the same in every version."""
@@ -65,7 +66,7 @@ class Version:
         found: dict[str, Shape] = {}
         if self.features:
             widths = (3, _HEAD, _HEAD, _HEAD)
-            for index, (takes, gives) in enumerate(zip(widths, widths[1:], strict=False)):
+            for index, (takes, gives) in enumerate(pairwise(widths)):
                 found |= _convolution(f"head.{index}", (gives, takes, 3, 3), gives)
             found |= _convolution("head.3", (_HEAD, self.features, 4, 4), self.features)
         for block, width in enumerate(self.widths):

@@ -135,8 +135,10 @@ def _sampled(flow: Tensor, scale: int) -> Tensor:
     if scale <= 2:
         return flow
     first, count = samples(scale)
-    squares = flow.unflatten(2, (-1, scale)).unflatten(4, (-1, scale))
-    return squares[:, :, :, first : first + count, :, first : first + count].flatten(4, 5).flatten(2, 3)
+    batch, maps, height, width = flow.shape
+    squares = flow.view(batch, maps, height // scale, scale, width // scale, scale)
+    chosen = squares[:, :, :, first : first + count, :, first : first + count]
+    return chosen.reshape(batch, maps, height // scale * count, width // scale * count)
 
 
 def _look_up(table: Tensor, base: Tensor, flow: Tensor) -> Tensor:

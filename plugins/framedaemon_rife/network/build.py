@@ -1,0 +1,109 @@
+"""The form of the network that suits a device, and what runs its convolutions there.
+
+    accelerator ─▶ WholeRife
+    CPU ─────────▶ StripRife, where OpenCV looks up exactly ─▶ torch in float32 │ torch in bfloat16 │ OpenVINO
+                   WholeRife, where it does not
+
+Which of the three is tried once in a process, on a small piece of the work. Another one is taken than torch in
+float32 only when it is clearly faster, so that a job that goes on after a crash gets the same again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from time import perf_counter
+from typing import Literal, TypeAlias
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from framedaemon import Placement, StageFailed
+from framedaemon.networks import Device, PairNetwork
+from framedaemon_rife.network.layers import Layers, fold
+from framedaemon_rife.network.strips import Engine, StripRife
+from framedaemon_rife.network.torch_engine import TorchEngine
+from framedaemon_rife.network.versions import Version
+from framedaemon_rife.network.whole import WholeRife
+
+Runtime: TypeAlias = Literal["auto", "torch", "openvino"]
+
+_CLEARLY = 1.25  # times as fast; bfloat16 units give 1.7 and more, their want 0.2
+_TRIED_BLOCK = 1  # of middling size
+_TRIED_SIZE = (52, 76)
+_TRIES = 5
+
+_fastest: dict[tuple[str, int], str] = {}
+"""By version and threads: what was found in this process."""
+
+
+@contextmanager
+def rife(
+    version: Version, weights: Mapping[str, Tensor], device: Device, placement: Placement, runtime: Runtime
+) -> Iterator[PairNetwork]:
+    """The network on ``device``. Raises StageFailed where ``runtime`` is not installed.
+
+    OpenCV uses the placement's threads while it is open; that setting is the whole process's, so it is put back.
+    """
+    layers = fold(version, weights)
+    if not device.on_cpu or not looks_up_exactly():
+        yield WholeRife(layers, device.torch_device, device.dtype)
+        return
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(placement.threads)
+    try:
+        yield StripRife(layers, engine_for(layers, placement.threads, runtime))
+    finally:
+        cv2.setNumThreads(before)
+
+
+def looks_up_exactly() -> bool:
+    """Whether OpenCV's lookups of float32 are as fine as float32 (from 5.0 on): else they round to 1/32 pixel."""
+    ramp = np.tile(np.arange(16, dtype=np.float32)[None, :, None], (16, 1, 4))
+    across, down = np.full((16, 16), 7.51, np.float32), np.full((16, 16), 8.0, np.float32)
+    seen = cv2.remap(ramp, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return bool(np.abs(seen - 7.51).max() < 1e-4)
+
+
+def engine_for(layers: Layers, threads: int, runtime: Runtime) -> Engine:
+    """What runs the convolutions on the CPU. Raises StageFailed for one that is asked for and not installed."""
+    there = find_spec("openvino") is not None
+    if runtime == "openvino" and not there:
+        raise StageFailed('[interpolate] runtime: openvino is not installed: pip install "framedaemon[openvino]"')
+    makers: dict[str, Callable[[], Engine]] = {
+        "float32": lambda: TorchEngine(layers, torch.float32),
+        "bfloat16": lambda: TorchEngine(layers, torch.bfloat16),
+    }
+    if there and runtime != "torch":
+        makers["openvino"] = lambda: _openvino(layers, threads)
+    if runtime == "openvino":
+        return makers["openvino"]()
+    key = (f"{layers.version.name} {'|'.join(makers)}", threads)
+    if key not in _fastest:
+        _fastest[key] = _measure(layers, makers)
+    return makers[_fastest[key]]()
+
+
+def _openvino(layers: Layers, threads: int) -> Engine:
+    from framedaemon_rife.network.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(layers, threads)
+
+
+def _measure(layers: Layers, makers: Mapping[str, Callable[[], Engine]]) -> str:
+    """The name of the one to take."""
+    engines = {name: make() for name, make in makers.items()}
+    maps = layers.blocks[_TRIED_BLOCK].look.weight.shape[0]
+    looked = torch.zeros((1, *_TRIED_SIZE, maps))
+    seconds: dict[str, list[float]] = {name: [] for name in engines}
+    for _ in range(_TRIES):  # in turn: what else the machine does meets all alike
+        for name, engine in engines.items():
+            began = perf_counter()
+            engine.think(_TRIED_BLOCK, looked)
+            seconds[name].append(perf_counter() - began)
+    best = {name: min(times) for name, times in seconds.items()}
+    name = min(best, key=lambda name: best[name])
+    return name if best[name] * _CLEARLY < best["float32"] else "float32"
