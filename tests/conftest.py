@@ -12,15 +12,49 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from framedaemon.catalogue import Catalogue
+from framedaemon.errors import FramedaemonError
+from framedaemon.plugins import load_plugins
+from framedaemon.weights import fault_of, models_folder
+
 # No deadlines: a slow shared machine is no defect. CI draws the same examples every time.
 settings.register_profile("framedaemon", deadline=None, derandomize=True)
 settings.load_profile("framedaemon")
 
 
+# Where the person who runs the tests keeps weights, before any test looks elsewhere.
+_THEIR_MODELS = models_folder("", Path("/nonexistent"), os.environ)
+
+
 @pytest.fixture(autouse=True)
-def _no_instance_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test never touches the instance of the person who runs it."""
+def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A test never touches the instance of the person who runs it, and ``auto`` finds no weights of theirs."""
     monkeypatch.delenv("FRAMEDAEMON_INSTANCE", raising=False)
+    monkeypatch.delenv("FRAMEDAEMON_OFFLINE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "no-cache"))
+
+
+@pytest.fixture(scope="session")
+def models_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Asked for weights as they are published, ``rife-4.25``, gives a folder that has them.
+
+    That of the person who runs the tests, else one of the session's, into which they are fetched; skips the test, with
+    the reason, where they cannot be.
+    """
+    ours = tmp_path_factory.mktemp("models")
+
+    def models_with(name: str) -> Path:
+        for folder in (_THEIR_MODELS, ours):
+            if fault_of(folder, name) is None:
+                return folder
+        try:
+            catalogue = Catalogue(load_plugins(None), ours, keep_free_bytes=0)
+            catalogue.pull(catalogue.row(name), [].append, lambda done, total: None)
+        except FramedaemonError as error:
+            pytest.skip(str(error))
+        return ours
+
+    return models_with
 
 
 @pytest.fixture

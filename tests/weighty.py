@@ -83,7 +83,7 @@ class Toy:
     name = "toy"
     summary = "brightens by its weights"
     options = InterpolatorOptions
-    preference = 20
+    preference = 1000  # before all that are shipped
     weights = (Weights("toy-1", "a toy", "MIT", "Ada, at example.org", SIZE, "SHA256", SOURCES, read),)
     read_weights = staticmethod(read)
 

@@ -50,7 +50,7 @@ def models(tmp_path: Path) -> Path:
 @pytest.fixture
 def instance(tmp_path: Path, served: Web, monkeypatch: pytest.MonkeyPatch) -> Instance:
     """The current folder; its plugin's weights are the server's file."""
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "FRAMEDAEMON_OFFLINE"):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     root = tmp_path / "instance"
     root.mkdir()
@@ -61,6 +61,11 @@ def instance(tmp_path: Path, served: Web, monkeypatch: pytest.MonkeyPatch) -> In
     return made
 
 
+def _line(table: str, name: str) -> str:
+    """The row of ``name``, without the gaps between its columns."""
+    return next(" ".join(line.split()) for line in table.splitlines() if line.startswith(f"{name} "))
+
+
 def test_weights_are_listed_pulled_verified_and_removed(command: Commands, instance: Instance, models: Path) -> None:
     before = command("models", "list").out
     pulled = command("models", "pull", "toy-1", "--yes")
@@ -68,9 +73,9 @@ def test_weights_are_listed_pulled_verified_and_removed(command: Commands, insta
     verified = command("models", "verify")
     removed = command("models", "remove", "toy-1")
 
-    assert "toy-1  toy  missing  196.9 KiB  MIT      a toy" in before
+    assert _line(before, "toy-1") == "toy-1 toy missing 196.9 KiB MIT a toy"
     assert (pulled.code, pulled.out) == (0, f"toy-1 is ready: {models / 'toy-1.safetensors'}\n")
-    assert "toy-1  toy  there" in after
+    assert _line(after, "toy-1").startswith("toy-1 toy there ")
     assert (verified.code, verified.out) == (0, "toy-1: ok\n")
     assert removed.code == 0
     assert find_weights(models, "toy-1") is None
@@ -131,7 +136,7 @@ def test_a_pull_that_was_killed_leaves_nothing_that_looks_whole_and_goes_on_wher
 
     again = command("models", "pull", "toy-1", "--yes")
 
-    assert [entry["state"] for entry in between] == ["missing"]
+    assert [entry["state"] for entry in between if entry["name"] == "toy-1"] == ["missing"]
     assert again.code == 0
     assert [asked.get("range") for asked in served.asked] == [None, f"bytes={half}-"]
     assert fault_of(models, "toy-1") is None
@@ -256,9 +261,9 @@ def test_scripts_are_told_what_there_is(command: Commands, instance: Instance, o
 
     said = command("models", "list", "--json").json
 
-    assert [(entry["name"], entry["stage"], entry["state"]) for entry in said] == [
-        ("toy-1", "toy", "missing"),
-        ("toy-mine", "toy", "there"),
+    assert [(entry["name"], entry["state"]) for entry in said if entry["stage"] == "toy"] == [
+        ("toy-1", "missing"),
+        ("toy-mine", "there"),
     ]
 
 
@@ -277,7 +282,7 @@ def test_a_stage_with_its_weights_is_taken_by_auto_and_told_of_where_it_was_pass
     assert f"interpolate {lack}\n" in over[1].out
     assert (over[2].code, over[2].out) == (0, "all is well\n")
     assert f"note: interpolate {lack}\n" in over[2].err
-    assert json_said[0] == [lack]
+    assert lack in json_said[0]
     assert [plugin["lacks"] for plugin in json_said[1] if plugin["name"] == "toy"] == [
         {"interpolate toy": "weights missing: framedaemon models pull toy-1"}
     ]

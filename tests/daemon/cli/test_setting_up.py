@@ -32,7 +32,7 @@ def served(tmp_path: Path) -> Iterator[Web]:
 @pytest.fixture
 def instance(tmp_path: Path, served: Web, monkeypatch: pytest.MonkeyPatch) -> Instance:
     """The current folder, with a plugin that has weights, and nothing else yet."""
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "FRAMEDAEMON_OFFLINE"):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     made = Instance(tmp_path / "instance")
