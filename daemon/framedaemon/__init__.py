@@ -63,7 +63,7 @@ if TYPE_CHECKING:
         VideoSpec,
     )
     from framedaemon.task import StageTask
-    from framedaemon.weights import Download, Weights, WheelMember, find_weights, open_weights
+    from framedaemon.weights import Download, Weights, WheelMember, choose_weights, find_weights, open_weights
 
 __version__ = "0.1.0"
 
@@ -144,6 +144,7 @@ _HOMES = {
         "Download",
         "Weights",
         "WheelMember",
+        "choose_weights",
         "find_weights",
         "open_weights",
     ),
@@ -222,6 +223,7 @@ __all__ = [
     "VideoSpec",
     "Weights",
     "WheelMember",
+    "choose_weights",
     "find_weights",
     "flow_agreement",
     "hookimpl",

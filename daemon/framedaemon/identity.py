@@ -9,7 +9,8 @@ from pathlib import Path
 
 # Those whose version changes pixels.
 _PACKAGES = (
-    "framedaemon", "numpy", "opencv-python-headless", "pillow", "av", "imageio-ffmpeg", "torch", "diffusers",
+    "framedaemon", "numpy", "opencv-python-headless", "pillow", "av", "imageio-ffmpeg", "torch", "openvino",
+    "diffusers",
 )  # fmt: skip
 
 

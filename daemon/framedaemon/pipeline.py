@@ -130,7 +130,7 @@ class _Run:
         ]
         # The comment names the source's bytes. Where and how small stages work is not asked: a smaller placement goes
         # on with what a larger one left.
-        stages = [(step.task.name, step.options) for step in plan.steps]
+        stages = [(step.task.name, step.options, step.weights) for step in plan.steps]
         clips = plan.drawn, plan.timeline, plan.shown, plan.video, plan.cuts
         key = key_of(self.comment, stages, clips, versions(), plugins)
         return Segments(self.output.parent / "segments", key, plan.cuts, plan.video.suffix)

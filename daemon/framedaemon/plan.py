@@ -35,6 +35,7 @@ from framedaemon.summary import PlanSummary, StepSummary
 from framedaemon.task import StageTask
 from framedaemon.timeline import Timeline
 from framedaemon.weave import woven_spec
+from framedaemon.weights import read_record
 
 T = TypeVar("T")
 
@@ -56,6 +57,8 @@ class Step:
     placement: Placement
     rung: int
     """Of the memory ladder: what the policy was asked as ``attempt``."""
+    weights: tuple[tuple[str, str], ...] = ()
+    """Name and sha256 of what its network will be loaded from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,16 +208,23 @@ class _Placer:
 
     def step(self, kind: StageKind, stage: AnyStage, options: Options, clip: ClipSpec, estimate: Estimate) -> Step:
         task = StageTask(kind, stage.name, clip.width, clip.height, clip.frames)
+        weights: tuple[tuple[str, str], ...] = ()
+        if hasattr(stage, "chosen_weights"):
+            name = _ask(stage, "chosen_weights", str, self.machine.models, options)
+            options = options.model_copy(update={"weights": name})
+            weights = ((name, str(read_record(self.machine.models, name).get("sha256", ""))),)
         for rung in range(self.shrinks + self.fits.get(task.fit_key(self.machine.known_as), 0), self.shrinks, -1):
             with suppress(OutOfMemory):
-                return self._placed(task, options, estimate, rung)
-        return self._placed(task, options, estimate, self.shrinks)
+                return self._placed(task, options, estimate, rung, weights)
+        return self._placed(task, options, estimate, self.shrinks, weights)
 
-    def _placed(self, task: StageTask, options: Options, estimate: Estimate, rung: int) -> Step:
+    def _placed(
+        self, task: StageTask, options: Options, estimate: Estimate, rung: int, weights: tuple[tuple[str, str], ...]
+    ) -> Step:
         placement = replace(self.registry.place(task, estimate, self.machine, rung), models=self.machine.models)
         if estimate.not_on_cpu and placement.device == "cpu":
             raise JobRejected(estimate.not_on_cpu)
-        return Step(task, options, estimate.placed(placement, task.width, task.height), placement, rung)
+        return Step(task, options, estimate.placed(placement, task.width, task.height), placement, rung, weights)
 
 
 def _interpolate_step(
@@ -257,4 +267,5 @@ def _step_summary(step: Step, machine: str) -> StepSummary:
         placement=placement,
         fit_key=step.task.fit_key(machine),
         rung=step.rung,
+        weights=dict(step.weights),
     )

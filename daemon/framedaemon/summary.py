@@ -28,6 +28,8 @@ class StepSummary(BaseModel):
     """`StageTask.fit_key`: what a placement that works is remembered by."""
     rung: int
     """Of the memory ladder."""
+    weights: dict[str, str] = {}
+    """Names of what its network is loaded from, each with the file's sha256."""
 
 
 class PlanSummary(BaseModel):

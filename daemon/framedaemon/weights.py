@@ -12,10 +12,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from framedaemon.errors import StageFailed
 from framedaemon.identity import hash_file
@@ -91,6 +91,19 @@ class Weights:
             raise ValueError(f"{self.name}: {self.bytes} is no size of a file")
 
 
+class Weighted(Protocol):
+    """What a stage says of its weights; one without any says nothing."""
+
+    weights: ClassVar[tuple[Weights, ...]]
+    """Those that can be pulled, the one to take by default first."""
+
+    def read_weights(self, path: Path) -> Tensors:
+        """A file of a person's own as tensors, for `framedaemon models add`. Raises ValueError, in a sentence."""
+
+    def chosen_weights(self, models: Path, options: Any) -> str:
+        """The name of those that its option ``weights`` means: ``load`` is given options that say so."""
+
+
 def check_name(name: str) -> str:
     """``name``, where weights may be called so: it becomes the name of a file. Raises ValueError."""
     if not _NAME.fullmatch(name):
@@ -131,6 +144,18 @@ def find_weights(models: Path, name: str) -> Path | None:
     """The file that holds the weights called ``name``; None where it is not there. Cheap: nothing of it is read."""
     path = file_of(models, name)
     return path if path.is_file() else None
+
+
+def choose_weights(models: Path, stage: str, rows: Sequence[Weights], word: str) -> str:
+    """The name of the weights that ``word`` means to ``stage``: a name, with or without the stage's own before it.
+
+    ``auto`` means the first of ``rows`` that is there, else the first of a person's own, else the first of ``rows``.
+    """
+    if word != "auto":
+        return word if word.startswith(f"{stage}-") else f"{stage}-{word}"
+    own = sorted(path.stem for path in models.glob(f"{stage}-*.safetensors"))
+    there = (name for name in (*(row.name for row in rows), *own) if find_weights(models, name) is not None)
+    return next(there, rows[0].name)
 
 
 def open_weights(models: Path, name: str) -> dict[str, Tensor]:

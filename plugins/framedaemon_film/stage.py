@@ -19,6 +19,7 @@ from framedaemon import (
     Machine,
     Placement,
     Weights,
+    choose_weights,
     find_weights,
     open_weights,
 )
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 class FilmOptions(InterpolatorOptions):
     """Which weights, and how frames that are not halfway are drawn."""
 
-    weights: str = Field("", max_length=58, pattern=r"^([a-z0-9][a-z0-9._-]*)?$")
-    """fp32, fp16, or what a file of your own was added as; left out, the first of fp32 and fp16 that is there."""
+    weights: str = Field("auto", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    """A name of `framedaemon models list`, ``fp16`` for short; auto: the first that is there."""
     times: Times = "midpoints"
     """midpoints: by halves, as FILM learned it: twice the work for four times the frames. direct: all frames of a gap
     along one flow, in less time; no network was ever trained for it."""
@@ -63,8 +64,8 @@ class Film:
         missing = [package for package in ("torch", "safetensors") if find_spec(package) is None]
         if missing:
             return f"{' and '.join(missing)} missing: pip install 'framedaemon[film]'"
-        if next(machine.models.glob("film-*.safetensors"), None) is None:
-            return f"its weights are missing: framedaemon models pull {ROWS[0].name}"
+        if find_weights(machine.models, self.chosen_weights(machine.models, FilmOptions())) is None:
+            return f"its weights are missing: framedaemon models pull {self.weights[0].name}"
         return None
 
     def estimate(self, takes: ClipSpec, gives: ClipSpec, options: FilmOptions) -> Estimate:
@@ -82,6 +83,10 @@ class Film:
         """A person's own file, as `framedaemon models add` asks. Raises ValueError."""
         return read_weights(path)
 
+    def chosen_weights(self, models: Path, options: FilmOptions) -> str:
+        """The name of those that ``load`` will open."""
+        return choose_weights(models, self.name, self.weights, options.weights)
+
     @contextmanager
     def load(self, placement: Placement, options: FilmOptions) -> Iterator[Fill]:
         """Gaps filled on ``placement.device``, with weights of its dtype; flow is float32."""
@@ -89,16 +94,10 @@ class Film:
         from framedaemon_film.network.film import FilmNetwork
 
         with device_for(placement) as device:
-            tensors = open_weights(placement.models, _weights(placement.models, options))
+            tensors = open_weights(placement.models, self.chosen_weights(placement.models, options))
             network = FilmNetwork(tensors, device.torch_device, device.dtype, options.times)
             del tensors
             yield filler(network, device, placement)
-
-
-def _weights(models: Path, options: FilmOptions) -> str:
-    if options.weights:
-        return f"film-{options.weights}"
-    return next((row.name for row in ROWS if find_weights(models, row.name) is not None), ROWS[0].name)
 
 
 def _show(seconds: float) -> str:

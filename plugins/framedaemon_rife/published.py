@@ -1,10 +1,8 @@
-"""The weights of RIFE that can be had, and which of those that lie there a job takes."""
+"""The weights of RIFE that can be had."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from framedaemon import Weights, WheelMember, find_weights
+from framedaemon import Weights, WheelMember
 from framedaemon_rife.network.reading import read_weights
 
 ROWS = (
@@ -29,14 +27,3 @@ ROWS = (
         read=read_weights,
     ),
 )
-
-
-def chosen(models: Path, word: str) -> str | None:
-    """The name of the weights that ``word`` means: ``auto``, or a name with or without ``rife-`` before it.
-
-    ``auto`` takes the first of `ROWS` that is there, else the first of a person's own. None where it finds nothing.
-    """
-    if word != "auto":
-        return word if word.startswith("rife-") else f"rife-{word}"
-    own = sorted(path.stem for path in models.glob("rife-*.safetensors"))
-    return next((name for name in (*(row.name for row in ROWS), *own) if find_weights(models, name)), None)

@@ -20,6 +20,8 @@ from framedaemon import (
     Placement,
     StageFailed,
     Weights,
+    choose_weights,
+    find_weights,
     open_weights,
 )
 from framedaemon_rife import published
@@ -65,13 +67,17 @@ class Rife:
         """What is missing, and the command that mends it."""
         if find_spec("torch") is None or find_spec("safetensors") is None:
             return 'rife needs torch: pip install "framedaemon[rife]"'
-        if published.chosen(machine.models, "auto") is None:
-            return f"rife's weights are not there: framedaemon models pull {published.ROWS[0].name}"
+        if find_weights(machine.models, self.chosen_weights(machine.models, RifeOptions())) is None:
+            return f"rife's weights are not there: framedaemon models pull {self.weights[0].name}"
         return None
 
     def read_weights(self, path: Path) -> dict[str, Tensor]:
         """A person's own ``flownet.pkl`` by our names, its version told by its shapes. Raises ValueError."""
         return read_weights(path)
+
+    def chosen_weights(self, models: Path, options: RifeOptions) -> str:
+        """The name of those that ``load`` will open."""
+        return choose_weights(models, self.name, self.weights, options.weights)
 
     def estimate(self, takes: ClipSpec, gives: ClipSpec, options: RifeOptions) -> Estimate:
         """What filling needs: the same for a clip of any length."""
@@ -95,7 +101,7 @@ class Rife:
         from framedaemon.networks import device_for, filler
         from framedaemon_rife.network import build
 
-        name = published.chosen(placement.models, options.weights) or published.ROWS[0].name
+        name = self.chosen_weights(placement.models, options)
         tensors = open_weights(placement.models, name)
         version = recognise({key: tuple(tensor.shape) for key, tensor in tensors.items()})
         if version is None:

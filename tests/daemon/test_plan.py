@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fakes import GIB, Blend, Raw, Squares, footage, machine, offering, picture, plugin, registry_of
+from fakes import GIB, Blend, BlendOptions, Raw, Squares, footage, machine, offering, picture, plugin, registry_of
 from framedaemon.clip import ClipSpec
 from framedaemon.disk import Need
 from framedaemon.errors import JobRejected, OutOfMemory, StageFailed
@@ -107,6 +107,25 @@ def test_where_only_source_frames_are_shown_no_interpolator_runs(recipe: Recipe)
 
     assert plan.interpolate is None
     assert [step.task.name for step in plan.steps] == ["squares", "raw"]
+
+
+def test_what_a_network_is_loaded_from_stands_in_the_plan(tmp_path: Path) -> None:
+    class LearnedOptions(BlendOptions):
+        weights: str = "auto"
+
+    class Learned(Blend):
+        def chosen_weights(self, models: Path, options: LearnedOptions) -> str:
+            return f"blend-{models.name}-{options.weights}"
+
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "blend-two-auto.json").write_text('{"sha256": "ab12"}')
+    on = replace(machine(), models=tmp_path / "two")
+
+    plan = _plan(registry=registry_of(Squares(), Learned(options=LearnedOptions), Raw()), on=on)
+
+    assert [step.weights for step in plan.steps] == [(), (("blend-two-auto", "ab12"),), ()]
+    assert plan.summary().steps[1].weights == {"blend-two-auto": "ab12"}
+    assert plan.summary().steps[1].options["weights"] == "blend-two-auto"
 
 
 def test_slow_motion_lasts_longer_at_the_same_rate() -> None:

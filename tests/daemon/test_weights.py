@@ -16,6 +16,7 @@ from framedaemon.weights import (
     Download,
     Weights,
     WheelMember,
+    choose_weights,
     fault_of,
     file_of,
     find_weights,
@@ -149,3 +150,24 @@ def test_a_file_that_nobody_vouches_for_is_not_opened(record: str | None, stored
 
     with pytest.raises(StageFailed, match="has no record beside it"):
         open_weights(stored, "toy-1")
+
+
+@pytest.mark.parametrize(
+    ("there", "word", "name"),
+    [
+        ((), "auto", "net-1"),
+        (("net-2", "net-1"), "auto", "net-1"),
+        (("net-2", "net-0"), "auto", "net-2"),
+        (("net-own", "net-mine", "other-2"), "auto", "net-mine"),
+        (("net-1",), "own", "net-own"),
+        (("net-1",), "net-2", "net-2"),
+    ],
+    ids=["none", "first", "second", "own", "short", "whole"],
+)
+def test_a_recipes_word_for_weights_means_one_name(
+    tmp_path: Path, there: tuple[str, ...], word: str, name: str
+) -> None:
+    rows = [replace(ROW, name="net-1"), replace(ROW, name="net-2")]
+    written = [(tmp_path / f"{one}.safetensors").touch() for one in there]
+
+    assert choose_weights(tmp_path, "net", rows, word) == name, written
