@@ -1,17 +1,18 @@
 """FILM as people run it: the paper's network written down plainly, everything eager, whole maps, nothing kept.
 
 Tests hold the plugin's form against this one, and the benchmark times it beside it. Functions of the 82 tensors by
-their published names, so that nothing is shared with what it checks. ``python tests/film_plain.py GOLDEN.npz`` makes
-`tests/plugins/film_golden.npz` from the outputs of another implementation, see `main`.
+their published names: nothing is shared with what it checks.
 
 Source: FILM (Reda et al. 2022), and the names, shapes and settings of the public PyTorch checkpoint.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as nn
 from torch import Tensor
@@ -19,6 +20,16 @@ from torch import Tensor
 Weights: TypeAlias = Mapping[str, Tensor]
 
 LEVELS, FUSED, SPECIAL, SUBLEVELS = 7, 5, 3, 4
+
+
+def make_weights(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Made-up weights that anyone can make again, by their published names: the name's crc32 is the seed."""
+    made = {}
+    for name, shape in shapes.items():
+        numbers = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
+        scale = 0.02 if name.endswith("bias") else (1.0 / np.prod(shape[1:])) ** 0.5
+        made[name] = torch.from_numpy(numbers * np.float32(scale))
+    return made
 
 
 @torch.inference_mode()

@@ -20,8 +20,7 @@ Times: TypeAlias = Literal["midpoints", "direct"]
 
 HALF = Fraction(1, 2)
 FINEST = 32
-"""Times are reached by halves as far as 1/32; below, whatever moves between two frames of a clip moves by less than one
-pixel in thousand frames wide, and each halving more would cost another pass."""
+"""Times are reached by halves as far as 1/32: more frames than that between two nobody asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +59,23 @@ def find_way(times: Sequence[Fraction], kind: Times) -> Way:
     """How the frames at ``times``, ascending and between 0 and 1, are drawn."""
     if kind == "direct":
         return Straight(tuple(times))
-    return _halve(tuple(times))
+    return _halve(tuple(times), FINEST)
 
 
-def _halve(times: tuple[Fraction, ...]) -> Halved:
+def _halve(times: tuple[Fraction, ...], finest: int) -> Halved:
+    """``finest``: denominator of the times that halving still reaches."""
     return Halved(
-        _inside(tuple(2 * time for time in times if time < HALF)),
+        _inside(tuple(2 * time for time in times if time < HALF), finest // 2),
         HALF in times,
-        _inside(tuple(2 * time - 1 for time in times if time > HALF)),
+        _inside(tuple(2 * time - 1 for time in times if time > HALF), finest // 2),
     )
 
 
-def _inside(times: tuple[Fraction, ...]) -> Way | None:
+def _inside(times: tuple[Fraction, ...], finest: int) -> Way | None:
     if not times:
         return None
-    return _halve(times) if any(map(_is_halved, times)) else Straight(times)
-
-
-def _is_halved(time: Fraction) -> bool:
-    return time.denominator <= FINEST and time.denominator & (time.denominator - 1) == 0
+    reached = any(finest % time.denominator == 0 for time in times)
+    return _halve(times, finest) if reached else Straight(times)
 
 
 def work_of(way: Way | None) -> Work:
