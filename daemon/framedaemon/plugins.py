@@ -41,6 +41,7 @@ from framedaemon.stages import (
     StageKind,
 )
 from framedaemon.task import StageTask
+from framedaemon.weights import Weights
 
 # A plugin may raise from `happened` this often in a row before it is muted.
 _PATIENCE = 3
@@ -186,6 +187,12 @@ def _fault(kind: StageKind, stage: Any, taken: Collection[str]) -> str | None:
         return f"{stage.name}: options must be a class below {_OPTIONS_OF[kind].__name__}"
     if not isinstance(stage.preference, int):
         return f"{stage.name}: preference must be a whole number, not {stage.preference!r}"
+    rows = getattr(stage, "weights", ())
+    if not (isinstance(rows, tuple) and all(isinstance(row, Weights) for row in rows)):
+        return f"{stage.name}: weights must be a tuple of Weights, not {rows!r}"
+    misnamed = [row.name for row in rows if not row.name.startswith(f"{stage.name}-")]
+    if misnamed:
+        return f"{stage.name}: its weights {misnamed[0]!r} must be called {stage.name}- and something"
     if kind == "generate" and not (isinstance(stage.accepts, Set) and stage.accepts <= _SOURCES):
         return f"{stage.name}: accepts must be a set of {' and '.join(sorted(_SOURCES))}, not {stage.accepts!r}"
     return None

@@ -14,6 +14,7 @@ from framedaemon.memory import DefaultMemoryPolicy
 from framedaemon.plugins import PluginInfo, Registry, load_plugins
 from framedaemon.stages import Estimate, GeneratorOptions, Placement
 from framedaemon.task import StageTask
+from weighty import row_for
 
 TASK, ESTIMATE = StageTask("generate", "squares", 64, 48, 8), Estimate(ram=1000)
 CLAIMED = JobClaimed("1-1", "photo.jpg")
@@ -124,6 +125,9 @@ def _with(**facts: Any) -> Squares:
         ([_with(options=GeneratorOptions())], "options must be a class below GeneratorOptions"),
         ([_with(options=dict)], "options must be a class below GeneratorOptions"),
         ([_with(preference="high")], "squares: preference must be a whole number, not 'high'"),
+        ([_with(weights=[row_for(b"1", name="squares-1")])], "squares: weights must be a tuple of Weights"),
+        ([_with(weights=("squares-1",))], "squares: weights must be a tuple of Weights"),
+        ([_with(weights=(row_for(b"1"),))], "squares: its weights 'toy-1' must be called squares- and something"),
         ([_with(accepts="picture")], "squares: accepts must be a set of footage and picture, not 'picture'"),
         ([_with(accepts={"song"})], "accepts must be a set of"),
         (None, "TypeError: 'NoneType' object is not iterable"),
