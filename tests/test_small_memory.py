@@ -1,4 +1,4 @@
-"""A real network that runs out of memory on every rung of the ladder but the last: the job goes on in smaller placements.
+"""A real network that runs out of memory on each rung of the ladder but the last: the job goes on, placed smaller.
 
 Real daemon, worker and weights; what is made up is only that torch finds no memory.
 """
