@@ -1,6 +1,7 @@
 """RIFE as it is published and commonly run: every step at full size, both frames looked at anew for each pair.
 
-What the restructured network is held against, and what benchmarks measure as "plain". Weights by our names, unfolded.
+What the restructured network is held against, and what benchmarks measure as "plain". Weights by our names, unfolded;
+`make_weights` makes some up, for every version, of which two have no weights that can be had everywhere.
 """
 
 from __future__ import annotations
@@ -12,6 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from framedaemon_rife.network.versions import BODY, Version
+
+
+def make_weights(version: Version) -> dict[str, Tensor]:
+    """Made-up weights: they move things by some pixels, hide some of them, and stay far from infinity."""
+    source = torch.Generator().manual_seed(4)
+    made = {name: torch.randn(shape, generator=source) for name, shape in version.shapes().items()}
+    for name, tensor in made.items():
+        kind = name.rsplit(".", 1)[1]
+        seen = tensor[0].numel() if kind == "weight" else 1
+        gain, shift = {"weight": (0.6 / seen**0.5, 0), "bias": (0.05, 0), "beta": (0.5, 0), "slope": (0.1, 0.2)}[kind]
+        made[name] = tensor * gain + shift
+    return made
 
 
 class PlainRife:
