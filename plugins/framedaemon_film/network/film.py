@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 
 import torch
@@ -42,9 +42,15 @@ class FilmNetwork:
         assert not (x.shape[2] % MULTIPLE or x.shape[3] % MULTIPLE)
         return self._pyramid(x.contiguous(memory_format=torch.channels_last))
 
-    def between(self, f0: Sequence[Level], f1: Sequence[Level], times: Sequence[Fraction]) -> Iterator[Tensor]:
-        """For each time, ascending in 0..1, the frame there: (B, 3, H, W), any range."""
-        return self._draw(find_way(times, self._times), f0, f1)
+    def between(
+        self, f0: Iterable[Sequence[Tensor]], f1: Iterable[Sequence[Tensor]], times: Sequence[Fraction]
+    ) -> Iterator[Tensor]:
+        """For each time, ascending in 0..1, the frame there: (B, 3, H, W), any range.
+
+        f0, f1: `features` of frames, or tuples built alike.
+        """
+        levels0, levels1 = ([Level(*level) for level in levels] for levels in (f0, f1))
+        return self._draw(find_way(times, self._times), levels0, levels1)
 
     def _draw(self, way: Way, f0: Sequence[Level], f1: Sequence[Level]) -> Iterator[Tensor]:
         forward, backward = self._motion(f0, f1), self._motion(f1, f0)
