@@ -126,7 +126,7 @@ class Catalogue:
             if file_of(self.models, full).exists():
                 again = f"`framedaemon models remove {full}`, or take another name, by --as"
                 raise FramedaemonError(f"{full} is there already: {again}")
-            self._refuse_without_room(full, path.stat().st_size)
+            self._refuse_without_room(full, 2 * path.stat().st_size)  # halves may be kept as whole numbers of 32 bits
             facts = {"stage": stage_name, "original": show(path.name), "original_sha256": hash_file(path)}
             return store(self.models, full, read(full, stage.read_weights, path), facts)
 

@@ -222,9 +222,14 @@ def _agreed(row: Weights) -> bool:
     """Raises FramedaemonError where nobody can be asked."""
     from framedaemon.errors import FramedaemonError
 
-    if not sys.stdin.isatty():
+    if not somebody_is_here():
         raise FramedaemonError(f"nobody is here to be asked: --yes takes the licence {row.licence} as read")
     return typer.confirm("fetch it?", default=True, err=True)
+
+
+def somebody_is_here() -> bool:
+    """Whether there is a terminal to ask at."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _tell(line: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from framedaemon.cli.common import InstanceOption, open_instance
-from framedaemon.cli.models import YesOption, fetch, open_catalogue
+from framedaemon.cli.models import YesOption, fetch, open_catalogue, somebody_is_here
 
 if TYPE_CHECKING:
     from framedaemon.catalogue import Catalogue
@@ -72,7 +72,7 @@ def _bring(stage: AnyStage, catalogue: Catalogue, machine: Machine, *, yes: bool
         print("  and then `framedaemon setup` again")
         return
     if not catalogue.whole(row):
-        if offline or not (yes or sys.stdin.isatty()):
+        if offline or not (yes or somebody_is_here()):
             why = "offline" if offline else "nobody is here to be asked"
             print(f"{row.name} ({row.licence}) is not fetched, {why}: `framedaemon models pull {row.name}`")
             return
