@@ -54,8 +54,8 @@ def draw(weights: Weights, x0: Tensor, x1: Tensor, time: float) -> Tensor:
 def warp(image: Tensor, flow: Tensor) -> Tensor:
     """``image`` looked up where ``flow`` points, (dx, dy) pixels; beyond the border the border's values."""
     _, _, height, width = image.shape
-    rows = torch.arange(height, dtype=flow.dtype)[:, None] + flow[:, 1]
-    columns = torch.arange(width, dtype=flow.dtype) + flow[:, 0]
+    rows = torch.arange(height, dtype=flow.dtype, device=flow.device)[:, None] + flow[:, 1]
+    columns = torch.arange(width, dtype=flow.dtype, device=flow.device) + flow[:, 0]
     grid = torch.stack([(2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1], dim=3)
     return nn.grid_sample(image, grid.to(image.dtype), padding_mode="border", align_corners=False)
 
