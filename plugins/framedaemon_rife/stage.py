@@ -36,9 +36,9 @@ MOST_SIDE = 32_704
 
 _MULTIPLE = max(version.multiple for version in VERSIONS)
 
-_LIBRARIES = 420 << 20  # bytes: torch, OpenCV and OpenVINO, once imported and used
-_WEIGHTS = 110 << 20  # bytes: the network in float32, as published, folded, and laid out by what runs it
-_PIXEL_BYTES = 330  # for a pixel of a padded frame, at the peak
+_LIBRARIES = 330 << 20  # bytes: torch, OpenCV and OpenVINO, once imported and used
+_WEIGHTS = 80 << 20  # bytes: the network in float32, as published, folded, and laid out by what runs it
+_PIXEL_BYTES = 470  # for a pixel of a padded frame, at the peak
 _FRAMES = 6  # held at once: sources, what is drawn, and copies
 _FEATURE_SECONDS = 80e-9  # for a pixel of a source frame, on one core of a 2.5 GHz server
 _SECONDS = 700e-9  # for a pixel of a filled frame, the same

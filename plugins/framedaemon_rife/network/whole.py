@@ -81,25 +81,26 @@ class WholeRife:
         return _State(self._said(0, flow, mask, shape), context, mask)
 
     def _correct(self, state: _State, block: int, tables: tuple[Tensor, Tensor], time: float) -> None:
+        correction, *state.context, state.mask = self._ask(block, self._see(state, block, tables, time))
+        state.flow = state.flow + self._said(block, correction, state.mask, tables[0].shape)
+
+    def _see(self, state: _State, block: int, tables: tuple[Tensor, Tensor], time: float) -> Tensor:
+        """What a block is given: (B, maps, h, w), of the convolutions' dtype."""
         scale = self.version.scales[block]
         base = _places(tables[0].shape, scale, state.flow.device)
         flow = _sampled(state.flow, scale)
-        seen = [
-            _look_up(tables[0], base, flow[:, :2]),
-            _look_up(tables[1], base, flow[:, 2:4]),
-            flow[:, :4] / scale,
-        ]
+        seen = [_look_up(tables[side], base, flow[:, 2 * side : 2 * side + 2]) for side in (0, 1)]
+        seen.append(flow[:, :4] / scale)
+        if self.version.mask_adds:
+            seen.append(flow[:, 4:5])
         if scale > 1:
             seen = [functional.avg_pool2d(part, 2) for part in seen]
         size = seen[0].shape[2:]
         seen += [_resize_to(part, size) for part in state.context]
-        if self.version.mask_adds:
-            seen.append(functional.avg_pool2d(flow[:, 4:5], 2) if scale > 1 else flow[:, 4:5])
-        else:
+        if not self.version.mask_adds:
             seen.append(_resize_to(state.mask, size))
         seen.append(torch.full_like(seen[-1], time))
-        correction, *state.context, state.mask = self._ask(block, torch.cat(seen, 1))
-        state.flow = state.flow + self._said(block, correction, state.mask, tables[0].shape)
+        return torch.cat([part.to(self._dtype) for part in seen], 1)
 
     def _said(self, block: int, flow: Tensor, mask: Tensor, shape: torch.Size) -> Tensor:
         """A block's own part of flow (and mask) at full size."""
@@ -109,7 +110,7 @@ class WholeRife:
     def _ask(self, number: int, seen: Tensor) -> list[Tensor]:
         """Flow, context and mask, each (B, maps, h, w) float32, as the block gives them."""
         block = self._layers.blocks[number]
-        looked = block.look(seen.to(self._dtype, memory_format=torch.channels_last))
+        looked = block.look(seen.to(self._dtype).contiguous(memory_format=torch.channels_last))
         return [part.permute(0, 3, 1, 2).float() for part in spread(block(looked), block.groups, block.factor)]
 
 
