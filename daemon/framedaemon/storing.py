@@ -7,6 +7,7 @@ record that fits it is never taken for whole.
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, metadata
@@ -55,6 +56,9 @@ def read(name: str, reader: Callable[[Path], Tensors], path: Path) -> dict[str, 
         tensors = reader(path)
     except ValueError as error:
         raise FramedaemonError(f"{name}: {error}") from error
+    except pickle.UnpicklingError as error:  # torch's own words advise to open it all the same
+        reason = "it is none of PyTorch's, or holds more than tensors, and such a pickle may run anything"
+        raise FramedaemonError(f"{name}: {path} cannot be read: {reason}") from error
     except Exception as error:
         raise FramedaemonError(f"{name}: {path} cannot be read: {type(error).__name__}: {error}") from error
     if not isinstance(tensors, Mapping) or not tensors:
