@@ -11,7 +11,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from framedaemon import Download, Weights
 from framedaemon_film.shapes import PUBLISHED, SHAPES
@@ -55,11 +55,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def _archived(path: Path) -> Mapping[str, Tensor]:
     import torch
 
+    load: Any = torch.jit.load  # has no types of its own
     try:
         with warnings.catch_warnings():
             # torch 2.13 calls TorchScript outdated; until it offers to read its archives otherwise, this is the way.
             warnings.simplefilter("ignore", DeprecationWarning)
-            archive = torch.jit.load(path, map_location="cpu")
+            archive = load(path, map_location="cpu")
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"{path.name} is no TorchScript archive, as film_net_fp32.pt is: {str(error).splitlines()[0]}"

@@ -57,7 +57,7 @@ class Motion:
         return flows
 
     def _refine(self, level: int, flow: Tensor, half: Tensor, seen: Tensor) -> Tensor:
-        refined = empty(half, 2, *flow.shape[2:], dtype=torch.float32)
+        refined = empty(half, 2, flow.shape[2], flow.shape[3], torch.float32)
         for strip in strips(seen, halo=4):  # three convolutions of 3x3, and halos are even
             moved = warp(seen, strip.wide(flow), strip.first)
             left = self._predictors[predictor_of(level)](strip.wide(half), moved)
