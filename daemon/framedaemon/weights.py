@@ -173,15 +173,18 @@ def open_weights(models: Path, name: str) -> dict[str, Tensor]:
 
 
 def fault_of(models: Path, name: str) -> str | None:
-    """Why the stored weights called ``name`` cannot be trusted, in words; None where they are as they were stored."""
+    """Why the stored weights called ``name`` cannot be trusted, in words; None where they are as they were stored.
+
+    It names no folder, as it is read beside pictures too, by whoever may drop some.
+    """
     path = file_of(models, name)
     if not path.is_file():
-        return f"the weights {name} are missing from {models}"
+        return f"the weights {name} are missing"
     recorded = read_record(models, name).get("sha256")
     if recorded is None:
-        return f"{path} has no record beside it of what it should be"
+        return f"{path.name} has no record beside it of what it should be"
     found = _hash(path)
-    return None if found == recorded else f"{path} is damaged: its sha256 is {found} and should be {recorded}"
+    return None if found == recorded else f"{path.name} is damaged: its sha256 is {found} and should be {recorded}"
 
 
 def read_record(models: Path, name: str) -> dict[str, Any]:

@@ -117,7 +117,9 @@ def test_what_was_stored_is_opened(stored: Path) -> None:
 
 
 def test_missing_weights_name_the_command_that_fetches_them(tmp_path: Path) -> None:
-    with pytest.raises(StageFailed, match=r"toy-1 are missing from .*; `framedaemon models pull toy-1`"):
+    with pytest.raises(
+        StageFailed, match=r"the weights toy-1 are missing; `framedaemon models pull toy-1` puts it right"
+    ):
         open_weights(tmp_path, "toy-1")
 
 
