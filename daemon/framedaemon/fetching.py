@@ -64,7 +64,9 @@ def fetch(weights: Weights, folder: Path, tell: Callable[[str], None], progress:
         except SourceFailed as failure:
             failures.append(f"{source}: {failure}")
             tell(f"  {failure}")
-    raise FramedaemonError("\n".join([f"{weights.name} could not be fetched", *(f"  {why}" for why in failures)]))
+    said = [f"{weights.name} could not be fetched", *(f"  {why}" for why in failures)]
+    said.append(f"try again, or bring it from elsewhere: `framedaemon models pull {weights.name} --from PATH`")
+    raise FramedaemonError("\n".join(said))
 
 
 def original_in(path: Path, weights: Weights, folder: Path) -> Path:

@@ -171,6 +171,7 @@ def test_where_no_source_has_it_each_ones_failure_is_said(served: Web, tmp_path:
         "toy-1 could not be fetched",
         f"  {served.url}: HTTP 404 Not Found",
         f"  {nowhere}: [Errno 111] Connection refused",
+        "try again, or bring it from elsewhere: `framedaemon models pull toy-1 --from PATH`",
     ]
 
 
