@@ -101,7 +101,7 @@ def warp(image: Tensor, flow: Tensor) -> Tensor:
     across = torch.linspace(-1, 1, width, device=image.device).view(1, 1, width)
     down = torch.linspace(-1, 1, height, device=image.device).view(1, height, 1)
     places = torch.stack([across + flow[:, 0] * (2 / (width - 1)), down + flow[:, 1] * (2 / (height - 1))], -1)
-    return F.grid_sample(image, places, mode="bilinear", padding_mode="border", align_corners=True)
+    return F.grid_sample(image, places.to(image.dtype), mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def resize(x: Tensor, scale: float) -> Tensor:
