@@ -190,6 +190,8 @@ def _complaint(problem: ErrorDetails, model: type[BaseModel]) -> str:
         return f"{given} is not one of {context['expected'].replace(' or ', ', ')}"
     if kind == "value_error":
         return str(context["error"])
+    if kind == "string_pattern_mismatch":
+        return f"{given} is not of the form {context['pattern']}"
     if kind == "string_too_long":
         return f"is longer than {context['max_length']} characters"
     if kind == "too_long":

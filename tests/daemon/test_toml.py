@@ -21,6 +21,7 @@ class Lens(BaseModel):
     kind: Literal["wide", "tele"] = "wide"
     names: Annotated[tuple[str, ...], Field(strict=False, max_length=2)] = ()
     title: str = Field("", max_length=5)
+    mount: str = Field("e", pattern="^[a-z]+$")
     mirrored: bool = False
 
 
@@ -130,6 +131,7 @@ def read_or_refuse(data: bytes) -> None:
         ("lens.names = ['a', 3]", "cat.toml [lens] names 2: 3 is not text in quotes"),
         ("lens.names = ['a', 'b', 'c']", "cat.toml [lens] names: has more than 2 entries"),
         ("lens.title = 'abcdef'", "cat.toml [lens] title: is longer than 5 characters"),
+        ("lens.mount = '../x'", "cat.toml [lens] mount: '../x' is not of the form ^[a-z]+$"),
         ("lens.mirrored = 'yes'", "cat.toml [lens] mirrored: 'yes' is not true or false"),
         ("lens = 3", "cat.toml lens: 3 is not a table"),
         ("lens.zom = 2", "cat.toml [lens] zom: is not known here; did you mean 'zoom'?"),
