@@ -5,10 +5,12 @@ The processes are watched from outside, five times a second.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +27,8 @@ from framedaemon.stages import Machine
 from framedaemon.weights import models_folder
 
 MIB = 1024 * 1024
+MOVE = "drift"
+"""Moves as much in each frame of a long clip as of a short one. In a long pan neighbours are duplicates, and held."""
 
 
 @dataclass
@@ -56,15 +60,15 @@ def machine(threads: int = 0) -> Machine:
 
 
 def draw_picture(path: Path, width: int, height: int) -> None:
-    """Smooth random texture, a quarter wider than the frames so that there is something to pan over."""
+    """Smooth random texture, a quarter wider than the frames so that there is room to move in."""
     small = np.random.default_rng(7).integers(0, 255, (height // 16, width // 12, 3), np.uint8)
     Image.fromarray(small).resize((width * 5 // 4, height), Image.Resampling.BICUBIC).save(path)
 
 
 def camera_plan(picture: Path, width: int, height: int, frames: int, interpolate: str) -> tuple[Plan, Registry]:
-    """A pan over the picture to twice its rate."""
+    """A drift over the picture to twice its rate."""
     registry = load_plugins(None)
-    options = {"frames": frames, "width": width, "height": height, "move": "pan_right"}
+    options = {"frames": frames, "width": width, "height": height, "move": MOVE}
     recipe = Recipe(generate=StageChoice(use="camera", options=options), interpolate=InterpolateChoice(use=interpolate))
     return make_plan(open_source(picture, picture.name, Limits()), recipe, registry, machine(), seed=1), registry
 
@@ -75,7 +79,7 @@ def run_daemon(folder: Path, width: int, height: int, frames: int, interpolate: 
     create(instance)
     instance.config.write_text("[inbox]\nsettle_seconds = 0\n[worker]\nnice = 0\n")
     recipe = (
-        f"[generate]\nuse = 'camera'\nmove = 'pan_right'\nframes = {frames}\nwidth = {width}\nheight = {height}\n"
+        f"[generate]\nuse = 'camera'\nmove = '{MOVE}'\nframes = {frames}\nwidth = {width}\nheight = {height}\n"
         f"[interpolate]\nuse = '{interpolate}'\n[encode]\npreset = '{preset}'\n"
     )
     (instance.input / "photo.toml").write_text(recipe)
@@ -92,6 +96,8 @@ def run_daemon(folder: Path, width: int, height: int, frames: int, interpolate: 
     seen.wall = time.monotonic() - started
     assert process.returncode == 0, "the job failed: see output/logs"
     seen.video = (instance.output / "photo.mp4").stat().st_size
+    filled = json.loads((instance.output / "photo.json").read_text())["frames"]["filled"]
+    assert filled == frames - 1, f"only {filled} of {frames - 1} gaps were filled"
     return seen
 
 
@@ -102,7 +108,8 @@ def _watch(service: int, seen: Watched) -> None:
         seen.worker = max(seen.worker, high_water(worker))
         seen.resident.append(held(worker))
         for child in children(worker):
-            seen.ffmpeg = max(seen.ffmpeg, high_water(child))
+            if runs_ffmpeg(child):
+                seen.ffmpeg = max(seen.ffmpeg, high_water(child))
 
 
 def children(pid: int) -> list[int]:
@@ -111,6 +118,14 @@ def children(pid: int) -> list[int]:
         return [int(word) for task in tasks for word in (task / "children").read_text().split()]
     except OSError:
         return []
+
+
+def runs_ffmpeg(pid: int) -> bool:
+    """Whether the process is ffmpeg by now, and no copy any more of the one that starts it."""
+    try:
+        return (Path("/proc") / str(pid) / "comm").read_text().startswith("ffmpeg")
+    except OSError:
+        return False
 
 
 def high_water(pid: int) -> int:
@@ -134,10 +149,8 @@ def _status(pid: int, fact: str) -> int:
 def temporary_bytes(folder: Path) -> int:
     """Bytes below it, what lies in a folder called ``source`` not counted."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file() and path.parent.name != "source":
-                total += path.stat().st_size
-        except OSError:
-            continue
+    for inner, _, names in os.walk(folder):
+        for name in names if Path(inner).name != "source" else []:
+            with suppress(OSError):  # gone since
+                total += (Path(inner) / name).stat().st_size
     return total

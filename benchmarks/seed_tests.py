@@ -24,7 +24,7 @@ from pathlib import Path
 import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 from interpolators import ready
-from jobs import MIB, Watched, camera_plan, children, draw_picture, high_water, run_daemon, temporary_bytes
+from jobs import MIB, Watched, camera_plan, children, draw_picture, high_water, run_daemon, runs_ffmpeg, temporary_bytes
 from PIL import Image
 
 from framedaemon import Cut, Frame, Gap
@@ -82,7 +82,7 @@ def watch_script(folder: Path, name: str, frames: int, level: int, size: str) ->
     process = subprocess.Popen([sys.executable, __file__, *said])
     while process.poll() is None:
         seen.worker = max(seen.worker, high_water(process.pid))
-        seen.ffmpeg = max([seen.ffmpeg, *map(high_water, children(process.pid))])
+        seen.ffmpeg = max([seen.ffmpeg, *map(high_water, filter(runs_ffmpeg, children(process.pid)))])
         seen.tmp = max(seen.tmp, temporary_bytes(folder / "frames"))
         time.sleep(0.2)
     seen.wall = time.monotonic() - started
