@@ -37,8 +37,8 @@ class FilmOptions(InterpolatorOptions):
     weights: str = Field("auto", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     """A name of `framedaemon models list`, ``fp16`` for short; auto: the first that is there."""
     times: Times = "midpoints"
-    """midpoints: by halves, as FILM learned it: twice the work for four times the frames. direct: all frames of a gap
-    along one flow, in less time; no network was ever trained for it."""
+    """midpoints: by halves, as FILM learned it. direct: all frames of a gap along one flow, in less time and memory
+    where there are several; for times other than the middle nothing was ever learned."""
     force: bool = False
     """Work on a CPU too, for as long as that takes."""
 
