@@ -269,12 +269,12 @@ def _clearing(frames: Iterator[Frame], plan: Plan) -> Iterator[Frame]:
     """``frames``, clearing the accelerator's cache as often as the memory policy says."""
     steps = [step for step in plan.steps if step.placement.clear_cache_every]
     every = min((step.placement.clear_cache_every for step in steps), default=0)
+    kinds = {step.placement.device.partition(":")[0] for step in steps} - {"cpu"}
     try:
         for count, frame in enumerate(frames):
-            if every and count % every == 0:
-                torch: Any = sys.modules.get("torch")
-                if torch is not None and torch.accelerator.is_available():
-                    torch.accelerator.empty_cache()
+            if every and count % every == 0 and (torch := sys.modules.get("torch")) is not None:
+                for kind in kinds:
+                    getattr(torch, kind).empty_cache()  # torch.accelerator knows this from 2.9 on
             yield frame
     finally:
         close(frames)

@@ -346,11 +346,9 @@ def test_the_accelerators_cache_is_cleared_as_often_as_the_policy_says(
     bench: Bench, torch: ModuleType, frames: int, every: int, passes: int
 ) -> None:
     cleared = list[None]()
-    torch.accelerator = SimpleNamespace(  # type: ignore[attr-defined]  # as the real module has it
-        is_available=lambda: True, empty_cache=lambda: cleared.append(None)
-    )
+    torch.cuda = SimpleNamespace(empty_cache=lambda: cleared.append(None))  # type: ignore[attr-defined]  # as real
     plan = bench.plan(frames=frames)
-    placement = replace(plan.generate.placement, clear_cache_every=every)
+    placement = replace(plan.generate.placement, device="cuda:0", clear_cache_every=every)
 
     with pytest.raises(StageFailed, match="quality gate"):
         bench.run(replace(plan, generate=replace(plan.generate, placement=placement)))

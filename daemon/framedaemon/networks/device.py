@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import cv2
 import torch
 
 from framedaemon.errors import OutOfMemory, StageFailed
 from framedaemon.stages import Placement
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+_CV_NO_MEMORY = -4  # OpenCV's StsNoMem
+_NO_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory", "std::bad_alloc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +56,27 @@ def device_for(placement: Placement) -> Iterator[Device]:
         torch.set_num_threads(threads)
         torch.backends.cudnn.benchmark = fastest
         if not device.on_cpu:
-            torch.accelerator.empty_cache()
+            getattr(torch, device.torch_device.type).empty_cache()  # torch.accelerator knows this from 2.9 on
 
 
 @contextmanager
 def memory_told(device: str) -> Iterator[None]:
-    """Raise OutOfMemory, saying where, for what torch raises when memory runs out."""
+    """Raise OutOfMemory, saying where, for what torch and OpenCV raise when memory runs out."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (torch.cuda.OutOfMemoryError, MemoryError) as error:
         raise OutOfMemory(f"out of memory on {device}: {error}") from error
-    except RuntimeError as error:
-        # torch has no class for main memory that ran out: the name of its allocator is all there is to go by.
-        if "DefaultCPUAllocator" not in str(error):
+    except (RuntimeError, cv2.error) as error:
+        if not _tells_of_memory(error):
             raise
         raise OutOfMemory(f"out of memory on {device}: {str(error).splitlines()[0]}") from error
+
+
+def _tells_of_memory(error: Exception) -> bool:
+    """torch has no class for main memory that ran out: the words of its allocators are all there is to go by."""
+    if isinstance(error, cv2.error):
+        return error.code == _CV_NO_MEMORY
+    return any(words in str(error) for words in _NO_MEMORY)
 
 
 def _check(device: torch.device) -> None:

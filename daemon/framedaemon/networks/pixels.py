@@ -33,7 +33,8 @@ def upload(frames: Sequence[Frame], device: Device) -> Tensor:
     )
     for slot, frame in zip(staged.numpy(), frames, strict=True):
         slot[...] = frame.view(np.int16) if deep else frame
-    levels = staged.to(device.torch_device, non_blocking=True)
+    # Of what is not pinned nobody keeps hold until it was copied: on MPS the device then reads memory that is let go.
+    levels = staged.to(device.torch_device, non_blocking=staged.is_pinned())
     if deep:
         levels = levels.to(torch.int32).bitwise_and_(0xFFFF)
     x = levels.permute(0, 3, 1, 2).to(torch.float32)

@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -215,6 +216,24 @@ def test_torchs_want_of_main_memory_is_want_of_memory() -> None:
 
     with pytest.raises(OutOfMemory, match="out of memory on cpu"):
         _fill(_gaps(_frames(2)), Greedy())
+
+
+def test_opencvs_want_of_memory_is_want_of_memory() -> None:
+    """A real one too: networks on a CPU look up by OpenCV."""
+
+    @dataclass
+    class Greedy(Mixing):
+        def between(self, f0: Any, f1: Any, times: Sequence[Fraction]) -> Iterator[Tensor]:
+            cv2.copyMakeBorder(np.zeros((1, 1, 3), np.uint8), 0, 1 << 30, 0, 1 << 20, cv2.BORDER_CONSTANT)
+            yield from ()
+
+    with pytest.raises(OutOfMemory, match="out of memory on cpu"):
+        _fill(_gaps(_frames(2)), Greedy())
+
+
+def test_want_of_memory_on_mps_which_has_no_class_of_its_own_is_want_of_memory() -> None:
+    with pytest.raises(OutOfMemory, match="MPS backend"):
+        _fill(_gaps(_frames(2)), Mixing(fails=RuntimeError("MPS backend out of memory (MPS allocated: 5.56 GB)")))
 
 
 def test_an_error_of_another_kind_stays_what_it_is() -> None:
