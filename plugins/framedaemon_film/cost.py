@@ -20,6 +20,7 @@ _FRAMES = 8  # held at once, by the driver and those around it
 _FEATURES_SECONDS = 3.2e-6
 _FLOW_SECONDS = 5.0e-6
 _FRAME_SECONDS = 8.0e-6
+_PASS_SECONDS = 0.25  # for a frame of any size: weights are laid out anew for each convolution
 # The same by convolutions: multiplications and additions for a pixel, and how many a second a GPU does, a third of what
 # a middling one (RTX 4070) promises for float16. No GPU was at hand to measure.
 _FEATURES_FLOP, _FLOW_FLOP, _FRAME_FLOP = 0.79e6, 0.83e6, 1.6e6
@@ -55,13 +56,14 @@ def estimate(takes: ClipSpec, gives: ClipSpec, times: Times) -> Estimate:
         vram=fixed + int(pixels * (frames * level_bytes() + fused_bytes())),
         weights=fixed,
         ram=_LIBRARIES + _FRAMES * takes.frame_bytes,
-        seconds=turns * pixels * sum(map(_seconds, work)),
+        seconds=turns * sum(_seconds(one, pixels) for one in work),
         accelerated=turns * pixels * sum(map(_flop, work)) / _GPU_FLOPS,
     )
 
 
-def _seconds(work: Work) -> float:
-    return (1 + work.features) * _FEATURES_SECONDS + work.flows * _FLOW_SECONDS + work.frames * _FRAME_SECONDS
+def _seconds(work: Work, pixels: int) -> float:
+    each = (1 + work.features) * _FEATURES_SECONDS + work.flows * _FLOW_SECONDS + work.frames * _FRAME_SECONDS
+    return work.flows * _PASS_SECONDS + pixels * each
 
 
 def _flop(work: Work) -> float:

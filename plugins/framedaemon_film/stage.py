@@ -102,5 +102,5 @@ class Film:
 
 def _show(seconds: float) -> str:
     if seconds < 120:
-        return f"{max(1, round(seconds))} seconds"
+        return f"{max(2, round(seconds))} seconds"
     return f"{round(seconds / 60)} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
