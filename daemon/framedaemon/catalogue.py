@@ -27,7 +27,16 @@ from framedaemon.plugins import Registry
 from framedaemon.settings import show_bytes
 from framedaemon.stages import AnyStage, StageKind
 from framedaemon.storing import read, refuse_without_packages, store
-from framedaemon.weights import Weights, WheelMember, check_name, fault_of, file_of, read_record, record_of
+from framedaemon.weights import (
+    Weights,
+    WheelMember,
+    check_name,
+    fault_of,
+    file_of,
+    read_record,
+    record_of,
+    stored_names,
+)
 from framedaemon.workspace import flush_folder, sweep_copies
 
 State: TypeAlias = Literal["there", "missing", "damaged"]
@@ -77,7 +86,7 @@ class Catalogue:
     def entries(self) -> list[Entry]:
         """Every row, then the files that no row speaks of. Cheap: sizes are looked at, hashes are `fault_of`'s."""
         rows = [self._entry(row, stage) for row, stage in self._rows.values()]
-        return rows + [_own_entry(path) for path in self._files() if path.stem not in self._rows]
+        return rows + [_own_entry(self.path(name)) for name in self.names() if name not in self._rows]
 
     def path(self, name: str) -> Path:
         """Where the weights ``name`` lie, or would."""
@@ -85,7 +94,7 @@ class Catalogue:
 
     def names(self) -> list[str]:
         """Of all files that there are, whole or not."""
-        return [path.stem for path in self._files()]
+        return stored_names(self.models)
 
     def whole(self, row: Weights) -> bool:
         """Whether ``row`` is stored, made of the very file that it names, and as it was stored."""
@@ -160,9 +169,6 @@ class Catalogue:
         path = file_of(self.models, row.name)
         state, size = _state(path)
         return Entry(row.name, stage.name, state, size or row.bytes, row.licence, row.summary, path)
-
-    def _files(self) -> list[Path]:
-        return sorted(self.models.glob("*.safetensors"))
 
     @contextmanager
     def _alone(self, tell: Tell) -> Iterator[Path]:

@@ -146,14 +146,20 @@ def find_weights(models: Path, name: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def stored_names(models: Path) -> list[str]:
+    """Of the files there that are called as weights can be; whatever else lies there is nobody's."""
+    return sorted(path.stem for path in models.glob("*.safetensors") if _NAME.fullmatch(path.stem))
+
+
 def choose_weights(models: Path, stage: str, rows: Sequence[Weights], word: str) -> str:
     """The name of the weights that ``word`` means to ``stage``: a name, with or without the stage's own before it.
 
     ``auto`` means the first of ``rows`` that is there, else the first of a person's own, else the first of ``rows``.
+    A file without a record was not put there by us, and is not taken unasked.
     """
     if word != "auto":
         return word if word.startswith(f"{stage}-") else f"{stage}-{word}"
-    own = sorted(path.stem for path in models.glob(f"{stage}-*.safetensors"))
+    own = [name for name in stored_names(models) if name.startswith(f"{stage}-") and read_record(models, name)]
     there = (name for name in (*(row.name for row in rows), *own) if find_weights(models, name) is not None)
     return next(there, rows[0].name)
 

@@ -289,10 +289,12 @@ def test_a_file_that_came_from_nowhere_is_listed_as_such(tmp_path: Path) -> None
     catalogue = _catalogue(tmp_path)
     catalogue.models.mkdir()
     (catalogue.models / "found.safetensors").write_bytes(b"x")
+    (catalogue.models / "No Name For Weights.safetensors").write_bytes(b"x")
 
     (entry,) = catalogue.entries()
 
     assert (entry.name, entry.state, entry.summary) == ("found", "damaged", "no stage here knows of it")
+    assert catalogue.names() == ["found"]
 
 
 def test_what_is_removed_is_gone_with_all_that_a_pull_left(row: Weights, tmp_path: Path) -> None:

@@ -170,6 +170,13 @@ def test_a_recipes_word_for_weights_means_one_name(
     tmp_path: Path, there: tuple[str, ...], word: str, name: str
 ) -> None:
     rows = [replace(ROW, name="net-1"), replace(ROW, name="net-2")]
-    written = [(tmp_path / f"{one}.safetensors").touch() for one in there]
+    written = [(file_of(tmp_path, one).touch(), _record(tmp_path, one)) for one in there]
 
     assert choose_weights(tmp_path, "net", rows, word) == name, written
+
+
+def test_what_lies_in_the_folder_without_a_record_or_a_name_is_not_taken_unasked(tmp_path: Path) -> None:
+    (tmp_path / "net-Big One.safetensors").touch()
+    (tmp_path / "net-copied.safetensors").touch()
+
+    assert choose_weights(tmp_path, "net", [replace(ROW, name="net-1")], "auto") == "net-1"
