@@ -16,15 +16,12 @@ _WEIGHTS = 2 * 34_436_667 * _FLOAT
 _STRIP = 300 << 20
 _FRAMES = 8  # held at once, by the driver and those around it
 
-# Seconds for a pixel, on two cores of a 2.5 GHz server: docs/film.md says how they were measured.
-_FEATURES_SECONDS = 3.2e-6
-_FLOW_SECONDS = 5.0e-6
-_FRAME_SECONDS = 8.0e-6
-_PASS_SECONDS = 0.25  # for a frame of any size: weights are laid out anew for each convolution
-# The same by convolutions: multiplications and additions for a pixel, and how many a second a GPU does, a third of what
-# a middling one (RTX 4070) promises for float16. No GPU was at hand to measure.
+# Multiplications and additions of the convolutions, for a pixel.
 _FEATURES_FLOP, _FLOW_FLOP, _FRAME_FLOP = 0.79e6, 0.83e6, 1.6e6
-_GPU_FLOPS = 20e12
+# How many a second. CPU: two cores of a 2.5 GHz server, one of which was seen to do 95e9. GPU: a third of what a middling
+# one (RTX 4070) promises for float16; none was at hand to measure.
+_CPU_FLOPS, _GPU_FLOPS = 190e9, 20e12
+_PASS_SECONDS = 0.25  # on a CPU, for a frame of any size: weights are laid out anew for each convolution
 
 
 def level_bytes() -> float:
@@ -52,18 +49,14 @@ def estimate(takes: ClipSpec, gives: ClipSpec, times: Times) -> Estimate:
     turns = takes.frames / step.numerator
     frames = 2 + max(map(kept, ways), default=0)
     fixed = _WEIGHTS + _STRIP
+    flop = pixels * sum(map(_flop, work))
     return Estimate(
         vram=fixed + int(pixels * (frames * level_bytes() + fused_bytes())),
         weights=fixed,
         ram=_LIBRARIES + _FRAMES * takes.frame_bytes,
-        seconds=turns * sum(_seconds(one, pixels) for one in work),
-        accelerated=turns * pixels * sum(map(_flop, work)) / _GPU_FLOPS,
+        seconds=turns * (flop / _CPU_FLOPS + sum(one.flows for one in work) * _PASS_SECONDS),
+        accelerated=turns * flop / _GPU_FLOPS,
     )
-
-
-def _seconds(work: Work, pixels: int) -> float:
-    each = (1 + work.features) * _FEATURES_SECONDS + work.flows * _FLOW_SECONDS + work.frames * _FRAME_SECONDS
-    return work.flows * _PASS_SECONDS + pixels * each
 
 
 def _flop(work: Work) -> float:
