@@ -18,8 +18,8 @@ _FRAMES = 8  # held at once, by the driver and those around it
 
 # Multiplications and additions of the convolutions, for a pixel.
 _FEATURES_FLOP, _FLOW_FLOP, _FRAME_FLOP = 0.79e6, 0.83e6, 1.6e6
-# How many a second. CPU: two cores of a 2.5 GHz server, one of which was seen to do 95e9. GPU: a third of what a middling
-# one (RTX 4070) promises for float16; none was at hand to measure.
+# How many a second. CPU: two cores of a 2.5 GHz server, one of which was seen to do 95e9. GPU: a third of what a
+# middling one (RTX 4070) promises for float16; none was at hand to measure.
 _CPU_FLOPS, _GPU_FLOPS = 190e9, 20e12
 _PASS_SECONDS = 0.25  # on a CPU, for a frame of any size: weights are laid out anew for each convolution
 
