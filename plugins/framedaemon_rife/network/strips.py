@@ -118,10 +118,11 @@ class StripRife:
         mask = None if self.version.mask_adds else _enlarge(state.mask, (height, width))
         rows = max(2, _STRIP // width // 2 * 2)
         looked = self._looked(block, height, width)
+        room = self._seen(block, min(rows, height), width)  # once: fresh pages cost as much as what is put on them
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
             first = max(0, top - 1)
-            seen = self._seen(block, bottom - top, width)
+            seen = room[:, : bottom - top + 1]
             parts = _look_up(tables, state.flow, scale, (first, bottom))
             parts += [part[first:bottom] for part in context]
             parts.append(_reduced_rows(state.mask, scale, (first, bottom)) if mask is None else mask[first:bottom])
