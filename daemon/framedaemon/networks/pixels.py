@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from framedaemon.clip import Frame
+from framedaemon.errors import StageFailed
 from framedaemon.networks.device import Device
 
 
@@ -51,24 +52,36 @@ class Download:
         """
         self._deep = dtype == np.uint16
         levels = drawn[..., :height, :width].float().clamp(0.0, 1.0).mul_(65535.0 if self._deep else 255.0).round_()
+        total = levels.sum()  # no number, where any of them is none
         whole = levels.permute(0, 2, 3, 1).to(torch.int32 if self._deep else torch.uint8)
         if self._deep:
             whole = torch.where(whole > 0x7FFF, whole - 0x10000, whole).to(torch.int16)
         whole = whole.contiguous()
         self._event = None
         if device.torch_device.type == "cuda":
-            there = torch.empty(whole.shape, dtype=whole.dtype, pin_memory=True)
-            there.copy_(whole, non_blocking=True)
+            self._levels, self._total = _sent(whole), _sent(total)
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch's own stubs
             self._event.record()
-            self._levels = there
         else:
-            self._levels = whole.cpu()
+            self._levels, self._total = whole.cpu(), total.cpu()
 
     def frames(self) -> list[Frame]:
-        """B frames of (height, width, 3), each its own memory to keep; waits for them."""
+        """B frames of (height, width, 3), each its own memory to keep; waits for them.
+
+        Raises StageFailed where the network drew what is no number.
+        """
         if self._event is not None:
             self._event.synchronize()
+        if bool(self._total.isnan()):
+            raise StageFailed(
+                "the network drew what is no number: its weights are spoilt, or its number format too narrow"
+            )
         levels = self._levels.numpy()
         whole = levels.view(np.uint16) if self._deep else levels
         return [whole[0]] if len(whole) == 1 else [frame.copy() for frame in whole]
+
+
+def _sent(x: Tensor) -> Tensor:
+    """``x`` on its way into pinned memory."""
+    there = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
+    return there.copy_(x, non_blocking=True)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from framedaemon import CUT, Cut, Filled, Frame, Gap, OutOfMemory, Placement
+from framedaemon import CUT, Cut, Filled, Frame, Gap, OutOfMemory, Placement, StageFailed
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install 'framedaemon[rife]'")
 
@@ -107,6 +107,12 @@ def test_a_networks_frames_are_clipped_not_wrapped() -> None:
     answers = _fill(_gaps([np.full((16, 16, 3), 200, np.uint8)] * 2), network)
 
     assert int(_drawn(answers[0])[0].min()) == 255
+
+
+def test_what_is_no_number_fails_the_attempt_and_never_becomes_a_frame() -> None:
+    """As where float16 overflows."""
+    with pytest.raises(StageFailed, match="no number"):
+        _fill(_gaps(_frames(2)), Mixing(gain=float("nan")))
 
 
 def test_what_depends_on_one_frame_is_worked_out_once() -> None:
