@@ -45,6 +45,8 @@ class Watched:
     """Bytes."""
     wall: float = 0.0
     """Seconds."""
+    cpu: float = 0.0
+    """Seconds of all its processes."""
     resident: list[int] = field(default_factory=list)
     """Bytes that the worker held each time it was looked at."""
 
@@ -85,7 +87,7 @@ def run_daemon(folder: Path, width: int, height: int, frames: int, interpolate: 
     (instance.input / "photo.toml").write_text(recipe)
     draw_picture(instance.input / "photo.png", width, height)
     seen = Watched()
-    started = time.monotonic()
+    started, spent = time.monotonic(), cpu_of_children()
     process = subprocess.Popen(
         [sys.executable, "-m", "framedaemon", "once", "--instance", str(folder)], stderr=subprocess.DEVNULL
     )
@@ -93,7 +95,7 @@ def run_daemon(folder: Path, width: int, height: int, frames: int, interpolate: 
         _watch(process.pid, seen)
         seen.tmp = max(seen.tmp, temporary_bytes(instance.jobs))
         time.sleep(0.2)
-    seen.wall = time.monotonic() - started
+    seen.wall, seen.cpu = time.monotonic() - started, cpu_of_children() - spent
     assert process.returncode == 0, "the job failed: see output/logs"
     seen.video = (instance.output / "photo.mp4").stat().st_size
     filled = json.loads((instance.output / "photo.json").read_text())["frames"]["filled"]
@@ -110,6 +112,12 @@ def _watch(service: int, seen: Watched) -> None:
         for child in children(worker):
             if runs_ffmpeg(child):
                 seen.ffmpeg = max(seen.ffmpeg, high_water(child))
+
+
+def cpu_of_children() -> float:
+    """Seconds of our children that have ended, and of theirs."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def children(pid: int) -> list[int]:

@@ -8,7 +8,7 @@ drawn and written as a PNG file, all are read back and filled in, by the same in
 every frame of the longer clip is written as a PNG file, and ffmpeg encodes those with the same codec, crf and preset;
 once with PNG's compression level 4, once with level 0. Frames are read and dropped pair by pair, so that disk and time
 are all that this costs more. Peak memory is that of all processes together, temporary bytes the most there were at one
-time, the finished video not counted. Times hold beside each other only: the last column.
+time, the finished video not counted. On a busy machine only the CPU seconds hold.
 """
 
 from __future__ import annotations
@@ -24,7 +24,18 @@ from pathlib import Path
 import imageio_ffmpeg  # type: ignore[import-untyped]
 import numpy as np
 from interpolators import ready
-from jobs import MIB, Watched, camera_plan, children, draw_picture, high_water, run_daemon, runs_ffmpeg, temporary_bytes
+from jobs import (
+    MIB,
+    Watched,
+    camera_plan,
+    children,
+    cpu_of_children,
+    draw_picture,
+    high_water,
+    run_daemon,
+    runs_ffmpeg,
+    temporary_bytes,
+)
 from PIL import Image
 
 from framedaemon import Cut, Frame, Gap
@@ -47,7 +58,8 @@ def main() -> None:
     if arguments.script is not None:
         run_script(arguments.folder, width, height, arguments.frames[0], arguments.use[0], arguments.script)
         return
-    print(f"{'':8}{'frames':>12}  {'':16}{'wall s':>8}{'peak M':>8}{'tmp M':>8}{'video M':>9}{'times streamed':>16}")
+    units = "".join(f"{name:>9}" for name in ("wall s", "CPU s", "peak M", "tmp M", "video M"))
+    print(f"{'':8}{'frames':>12}  {'':14}{units}   times streamed: wall, CPU")
     for name in ready() if arguments.use is None else arguments.use:
         for frames in arguments.frames:
             compare(name, frames, width, height)
@@ -69,23 +81,24 @@ def compare(name: str, frames: int, width: int, height: int) -> None:
 
 
 def print_row(name: str, frames: int, way: str, seen: Watched, streamed: Watched) -> None:
-    columns = f"{seen.memory / MIB:8.0f}{seen.tmp / MIB:8.1f}{seen.video / MIB:9.2f}"
+    facts = (seen.wall, seen.cpu, seen.memory / MIB, seen.tmp / MIB, seen.video / MIB)
+    times = f"{seen.wall / streamed.wall:19.2f} {seen.cpu / streamed.cpu:7.2f}"
     counts = f"{frames} → {2 * frames - 1}"
-    print(f"{name:8}{counts:>12}  {way:16}{seen.wall:8.1f}{columns}{seen.wall / streamed.wall:15.2f}x", flush=True)
+    print(f"{name:8}{counts:>12}  {way:14}{''.join(f'{fact:9.1f}' for fact in facts)}{times}", flush=True)
 
 
 def watch_script(folder: Path, name: str, frames: int, level: int, size: str) -> Watched:
     """`run_script` in a process of its own."""
     draw_picture(folder / "photo.png", *(int(side) for side in size.split("x")))
     said = ["--script", str(level), "--folder", str(folder), "--frames", str(frames), "--use", name, "--size", size]
-    seen, started = Watched(), time.monotonic()
+    seen, started, spent = Watched(), time.monotonic(), cpu_of_children()
     process = subprocess.Popen([sys.executable, __file__, *said])
     while process.poll() is None:
         seen.worker = max(seen.worker, high_water(process.pid))
         seen.ffmpeg = max([seen.ffmpeg, *map(high_water, filter(runs_ffmpeg, children(process.pid)))])
         seen.tmp = max(seen.tmp, temporary_bytes(folder / "frames"))
         time.sleep(0.2)
-    seen.wall = time.monotonic() - started
+    seen.wall, seen.cpu = time.monotonic() - started, cpu_of_children() - spent
     assert process.returncode == 0
     seen.video = (folder / "video.mp4").stat().st_size
     return seen
