@@ -63,6 +63,7 @@ def test_without_torch_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest
 
 def test_a_persons_own_weights_are_enough(tmp_path: Path) -> None:
     (tmp_path / "rife-mine.safetensors").touch()
+    (tmp_path / "rife-mine.json").write_text('{"stage": "rife"}')  # the record of what was added
 
     assert Rife().unready(Machine("cpu", 0, 8 << 30, 2, models=tmp_path)) is None
 
