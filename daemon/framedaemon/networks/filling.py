@@ -114,16 +114,18 @@ class _Filler:
     def _features_of(self, frames: Sequence[Frame]) -> Features:
         return self.network.features(self._padded(upload(frames, self.device)))
 
-    def _by_tiles(self, gaps: Sequence[Gap], side: int) -> list[Tensor]:
+    def _by_tiles(self, gaps: Sequence[Gap], side: int) -> Iterator[Tensor]:
         """For each time a frame; nothing is kept for the next gap, for where tiles are asked memory is scarce."""
         times = gaps[0].times
-        x0, x1 = upload([gap.x0 for gap in gaps], self.device), upload([gap.x1 for gap in gaps], self.device)
-        mosaics = [Mosaic(x0.shape, side, x0.device) for _ in times]
-        for tile in tiles(x0.shape[-2], x0.shape[-1], side):
-            f0, f1 = (self.network.features(self._padded(tile.of(x))) for x in (x0, x1))
+        shape = (len(gaps), 3, *gaps[0].x0.shape[:2])
+        mosaics = [Mosaic(shape, side, self.device.torch_device) for _ in times]
+        for tile in tiles(*shape[2:], side):
+            f0 = self._features_of([tile.of(gap.x0) for gap in gaps])
+            f1 = self._features_of([tile.of(gap.x1) for gap in gaps])
             for mosaic, drawn in zip(mosaics, self.network.between(f0, f1, times), strict=True):
                 mosaic.add(tile, drawn[..., : tile.height, : tile.width])
-        return [mosaic.frame() for mosaic in mosaics]
+        while mosaics:
+            yield mosaics.pop(0).frame()
 
     def _padded(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]

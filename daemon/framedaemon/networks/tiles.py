@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from framedaemon.clip import Frame
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -24,9 +26,9 @@ class Tile:
     height: int
     width: int
 
-    def of(self, x: Tensor) -> Tensor:
-        """The window's part of ``x`` (..., H, W)."""
-        return x[..., self.top : self.top + self.height, self.left : self.left + self.width]
+    def of(self, frame: Frame) -> Frame:
+        """The window's part of a frame (H, W, 3)."""
+        return frame[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 def tiles(height: int, width: int, side: int) -> list[Tile]:
@@ -59,12 +61,13 @@ class Mosaic:
     def add(self, tile: Tile, drawn: Tensor) -> None:
         """Put in what was ``drawn`` (B, 3, tile's height, tile's width) for ``tile``."""
         weight = self._fade(tile.height)[:, None] * self._fade(tile.width)
-        tile.of(self._sum).add_(drawn.float() * weight)
-        tile.of(self._weight).add_(weight)
+        rows, columns = slice(tile.top, tile.top + tile.height), slice(tile.left, tile.left + tile.width)
+        self._sum[..., rows, columns].add_(drawn.float() * weight)
+        self._weight[rows, columns].add_(weight)
 
     def frame(self) -> Tensor:
-        """The whole frame: (B, 3, H, W) float32."""
-        return self._sum / self._weight
+        """The whole frame, (B, 3, H, W) float32, to be asked for once."""
+        return self._sum.div_(self._weight)
 
     def _fade(self, length: int) -> Tensor:
         """From near 0 at the tile's edges to 1 inside; never 0, for at the frame's own edge no neighbour helps."""
