@@ -7,6 +7,7 @@ Planning is pure: nothing is loaded, nothing is written, so `framedaemon explain
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -233,7 +234,9 @@ def _interpolate_step(
     if stage is None or options is None:
         raise JobRejected("[interpolate] use: 'none' fills nothing in; leave fps out, or name an interpolator")
     estimate = _ask(stage, "estimate", Estimate, drawn, shown, options)
-    return place.step("interpolate", stage, options, drawn, estimate)
+    # A gap is answered at once with all its frames; with tiles each stands in float32 till the last tile is there.
+    more = max(0, math.ceil(shown.fps / drawn.fps) - 2) * (drawn.frame_bytes + 12 * drawn.width * drawn.height)
+    return place.step("interpolate", stage, options, drawn, replace(estimate, ram=estimate.ram + more))
 
 
 def _refuse_excess(plan: Plan) -> None:

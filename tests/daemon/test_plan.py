@@ -167,6 +167,13 @@ def test_what_is_needed_adds_up() -> None:
     assert plan.seconds == pytest.approx(max(8 / 100, 15 / 50, 15 / 200))
 
 
+def test_all_frames_of_a_gap_stand_in_memory_together() -> None:
+    """An interpolator answers a gap at once: in slow motion with hundreds of frames."""
+    slow, slower = (_plan(_recipe(speed=speed)) for speed in (Fraction(1, 100), Fraction(1, 200)))
+
+    assert slower.ram - slow.ram == 200 * (3 + 12) * 32 * 24
+
+
 def test_a_video_of_parts_needs_room_for_them_beside_it() -> None:
     registry = load_plugins(None)
     registry.add("fakes", "tests", offering(Squares(), Blend()))
