@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from framedaemon import Placement, StageFailed
@@ -23,6 +27,33 @@ def test_what_belongs_to_the_whole_process_is_put_back() -> None:
         raise ZeroDivisionError
 
     assert (torch.get_num_threads(), torch.backends.cudnn.benchmark, torch.is_inference_mode_enabled()) == before
+
+
+def test_a_network_in_a_worker_has_its_memory_mapped_once() -> None:
+    """In a process with a worker's settings: each page of a tensor that is asked for anew would be a fault."""
+    code = """
+import resource, torch
+from framedaemon import Placement
+from framedaemon.networks import device_for
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        torch.ones(2 << 20)  # 8 MiB, 2048 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+with device_for(Placement()):
+    faults()
+    print(faults())
+print(faults())
+"""
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_ARENA_MAX": "2"}
+
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+
+    within, behind = map(int, said.stdout.split())
+    assert within < 20 * 1000
+    assert behind > 20 * 1000
 
 
 def test_nothing_is_kept_for_a_backward_pass() -> None:
