@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from framedaemon.errors import StageFailed
@@ -208,7 +209,8 @@ def _mend(models: Path, name: str) -> str:
     if "original" not in record:  # which only files of a person's own have
         return f"`framedaemon models pull {name}`"
     stage = record.get("stage", "")
-    added = f"`framedaemon models add {record['original']} --for {stage} --as {name.removeprefix(f'{stage}-')}`"
+    original = quote(str(record["original"]))  # a person's own name, and this line is there to be pasted
+    added = f"`framedaemon models add {original} --for {stage} --as {name.removeprefix(f'{stage}-')}`"
     return f"`framedaemon models remove {name}` and then {added}"
 
 

@@ -242,6 +242,14 @@ def test_damage_to_it_names_the_command_that_takes_it_in_again(original: Path, t
         open_weights(catalogue.models, "toy-mine")
 
 
+def test_a_command_to_be_pasted_holds_a_files_name_as_a_name(original: Path, tmp_path: Path) -> None:
+    catalogue = _catalogue(tmp_path, row_for(b"1"))
+    catalogue.add(original.rename(tmp_path / "my $(net).pkl"), "toy", "mine", [].append).unlink()
+
+    with pytest.raises(FramedaemonError, match=r"models add 'my \$\(net\)\.pkl' --for toy"):
+        open_weights(catalogue.models, "toy-mine")
+
+
 @pytest.mark.parametrize(
     ("stage", "name", "words"),
     [
