@@ -117,9 +117,9 @@ class _Filler:
     def _by_tiles(self, gaps: Sequence[Gap], side: int) -> Iterator[Tensor]:
         """For each time a frame; nothing is kept for the next gap, for where tiles are asked memory is scarce."""
         times = gaps[0].times
-        shape = (len(gaps), 3, *gaps[0].x0.shape[:2])
-        mosaics = [Mosaic(shape, side, self.device.torch_device) for _ in times]
-        for tile in tiles(*shape[2:], side):
+        height, width = gaps[0].x0.shape[:2]
+        mosaics = [Mosaic((len(gaps), 3, height, width), side, self.device.torch_device) for _ in times]
+        for tile in tiles(height, width, side):
             f0 = self._features_of([tile.of(gap.x0) for gap in gaps])
             f1 = self._features_of([tile.of(gap.x1) for gap in gaps])
             for mosaic, drawn in zip(mosaics, self.network.between(f0, f1, times), strict=True):
