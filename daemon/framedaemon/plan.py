@@ -36,7 +36,7 @@ from framedaemon.summary import PlanSummary, StepSummary
 from framedaemon.task import StageTask
 from framedaemon.timeline import Timeline
 from framedaemon.weave import woven_spec
-from framedaemon.weights import read_record
+from framedaemon.weights import find_weights, read_record
 
 T = TypeVar("T")
 
@@ -212,6 +212,8 @@ class _Placer:
         weights: tuple[tuple[str, str], ...] = ()
         if hasattr(stage, "chosen_weights"):
             name = _ask(stage, "chosen_weights", str, self.machine.models, options)
+            if find_weights(self.machine.models, name) is None:
+                raise JobRejected(f"[{kind}] weights: {name} is not there: see `framedaemon models list`")
             options = options.model_copy(update={"weights": name})
             weights = ((name, str(read_record(self.machine.models, name).get("sha256", ""))),)
         for rung in range(self.shrinks + self.fits.get(task.fit_key(self.machine.known_as), 0), self.shrinks, -1):

@@ -119,9 +119,15 @@ def test_what_a_network_is_loaded_from_stands_in_the_plan(tmp_path: Path) -> Non
 
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "blend-two-auto.json").write_text('{"sha256": "ab12"}')
-    on = replace(machine(), models=tmp_path / "two")
+    on, registry = (
+        replace(machine(), models=tmp_path / "two"),
+        registry_of(Squares(), Learned(options=LearnedOptions), Raw()),
+    )
+    with pytest.raises(JobRejected, match=r"\[interpolate\] weights: blend-two-auto is not there"):
+        _plan(registry=registry, on=on)
+    (tmp_path / "two" / "blend-two-auto.safetensors").touch()
 
-    plan = _plan(registry=registry_of(Squares(), Learned(options=LearnedOptions), Raw()), on=on)
+    plan = _plan(registry=registry, on=on)
 
     assert [step.weights for step in plan.steps] == [(), (("blend-two-auto", "ab12"),), ()]
     assert plan.summary().steps[1].weights == {"blend-two-auto": "ab12"}
