@@ -17,6 +17,9 @@ from framedaemon.errors import FramedaemonError
 from framedaemon.plugins import load_plugins
 from framedaemon.weights import fault_of, models_folder
 
+# As in a worker (see `executor`), for networks that run in this process: torch reads it when it is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # No deadlines: a slow shared machine is no defect. CI draws the same examples every time.
 settings.register_profile("framedaemon", deadline=None, derandomize=True)
 settings.load_profile("framedaemon")
