@@ -7,7 +7,6 @@ Planning is pure: nothing is loaded, nothing is written, so `framedaemon explain
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -35,7 +34,7 @@ from framedaemon.stages import (
 from framedaemon.summary import PlanSummary, StepSummary
 from framedaemon.task import StageTask
 from framedaemon.timeline import Timeline
-from framedaemon.weave import woven_spec
+from framedaemon.weave import frames_in_gap, woven_spec
 from framedaemon.weights import find_weights, read_record
 
 T = TypeVar("T")
@@ -177,7 +176,8 @@ def make_plan(
     generate = place.step("generate", generator, drawing, drawn, estimate)
     interpolate = None
     if timeline.step.denominator != 1 or timeline.dedupe:  # else every frame that is shown is a source frame
-        interpolate = _interpolate_step(place, interpolator, filling, replace(drawn, fps=played), shown)
+        estimate = _filling_estimate(interpolator, filling, replace(drawn, fps=played), shown, timeline)
+        interpolate = place.step("interpolate", cast(AnyStage, interpolator), cast(Options, filling), drawn, estimate)
     estimate = _ask(encoder, "estimate", Estimate, shown, encoding)
     encode = place.step("encode", encoder, encoding, shown, estimate)
     notes, over = (*source.notes, *chooser.notes, *video.notes), tuple(chooser.passed_over)
@@ -230,15 +230,15 @@ class _Placer:
         return Step(task, options, estimate.placed(placement, task.width, task.height), placement, rung, weights)
 
 
-def _interpolate_step(
-    place: _Placer, stage: AnyStage | None, options: Options | None, drawn: ClipSpec, shown: ClipSpec
-) -> Step:
+def _filling_estimate(
+    stage: AnyStage | None, options: Options | None, played: ClipSpec, shown: ClipSpec, timeline: Timeline
+) -> Estimate:
     if stage is None or options is None:
         raise JobRejected("[interpolate] use: 'none' fills nothing in; leave fps out, or name an interpolator")
-    estimate = _ask(stage, "estimate", Estimate, drawn, shown, options)
+    estimate = _ask(stage, "estimate", Estimate, played, shown, options)
     # A gap is answered at once with all its frames; with tiles each stands in float32 till the last tile is there.
-    more = max(0, math.ceil(shown.fps / drawn.fps) - 2) * (drawn.frame_bytes + 12 * drawn.width * drawn.height)
-    return place.step("interpolate", stage, options, drawn, replace(estimate, ram=estimate.ram + more))
+    more = max(0, frames_in_gap(timeline) - 2) * (played.frame_bytes + 12 * played.width * played.height)
+    return replace(estimate, ram=estimate.ram + more)
 
 
 def _refuse_excess(plan: Plan) -> None:

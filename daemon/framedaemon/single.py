@@ -14,6 +14,7 @@ from pathlib import Path
 
 from framedaemon import pipeline, receipt
 from framedaemon.errors import JobRejected, OutOfMemory
+from framedaemon.executor import THREADS_SLEEP
 from framedaemon.instance import Instance
 from framedaemon.layers import Layer, load_layers, read_request
 from framedaemon.memory import this_machine
@@ -65,6 +66,8 @@ def recipes_for(path: Path, instance: Instance, settings: Settings, *extra: Laye
 
 def prepare(path: Path, instance: Instance, settings: Settings, recipes: Sequence[Recipe]) -> list[Prepared]:
     """Open ``path`` and plan a video for each recipe. Raises JobRejected."""
+    for name, value in THREADS_SLEEP.items():  # before a plugin loads torch, which reads it then
+        os.environ.setdefault(name, value)
     registry = load_plugins(instance.plugins, settings.plugins.disabled)
     models = models_folder(settings.models.folder, instance.root, os.environ)
     machine = this_machine(settings.worker.device, settings.worker.threads, models)

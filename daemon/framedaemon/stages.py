@@ -100,6 +100,8 @@ class Estimate:
         side = placement.tile
         share = 1.0 if side is None else min(side, width) * min(side, height) / (width * height)
         work = int((self.vram - self.weights) * share) * placement.batch
+        if share < 1 and self.vram:  # a whole frame is put together in float32, with the tiles' weights and a copy
+            work += 32 * width * height
         if placement.device == "cpu":
             return replace(self, vram=0, weights=0, ram=self.ram + self.weights + work)
         seconds = self.seconds if self.accelerated is None else self.accelerated

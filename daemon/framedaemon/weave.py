@@ -91,6 +91,12 @@ def sources_from(begin: Beginning, timeline: Timeline) -> int:
     return timeline.source_frames - begin.source + (timeline.loop and begin.source > 0)
 
 
+def frames_in_gap(timeline: Timeline) -> int:
+    """How many frames a gap wants at most."""
+    between = -(-timeline.target_fps // timeline.source_fps)
+    return int(between) * (_LONGEST_RUN if timeline.dedupe else 1)
+
+
 def looked_back(timeline: Timeline, gaps: int) -> int:
     """How many source frames before a gap tell what it is, where the interpolator looks back by ``gaps``."""
     return (gaps + 1) * (_LONGEST_RUN + 1) if timeline.dedupe else gaps

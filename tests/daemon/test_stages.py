@@ -119,7 +119,8 @@ def test_an_estimate_comes_to_less_in_tiles_but_for_the_weights() -> None:
 
     placed = estimate.placed(Placement("cuda:0", tile=50), 100, 200)
 
-    assert placed == Estimate(vram=300, weights=200, ram=50, disk=7, seconds=1.0)
+    together = 32 * 100 * 200  # the frame that the tiles are put together to
+    assert placed == Estimate(vram=300 + together, weights=200, ram=50, disk=7, seconds=1.0)
 
 
 def test_an_estimate_comes_to_more_for_several_gaps_at_a_time() -> None:

@@ -16,7 +16,7 @@ from framedaemon.clip import Clip, ClipSpec, Frame
 from framedaemon.errors import StageFailed
 from framedaemon.stages import CUT, Fill, Filled, Gap
 from framedaemon.timeline import Timeline
-from framedaemon.weave import Tally, is_duplicate, looked_back, no_fill, sources_from, weave, woven_spec
+from framedaemon.weave import Tally, frames_in_gap, is_duplicate, looked_back, no_fill, sources_from, weave, woven_spec
 
 HALF = Fraction(1, 2)
 
@@ -277,6 +277,13 @@ def test_where_frames_only_repeat_the_motion_is_filled_in_across_them(
     levels: tuple[int, ...], target: int, loop: bool, expected: list[int]
 ) -> None:
     assert _level(_weave(_plain(*levels), _blend, target, loop, dedupe=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "dedupe", "frames"), [(16, False, 1), (24, False, 2), (64, False, 4), (8, False, 1), (32, True, 16)]
+)
+def test_what_a_gap_wants_at_most_is_known_beforehand(target: int, dedupe: bool, frames: int) -> None:
+    assert frames_in_gap(Timeline(9, Fraction(16), Fraction(target), dedupe=dedupe)) == frames
 
 
 def test_frames_that_are_filled_in_across_repetitions_are_counted_as_such() -> None:

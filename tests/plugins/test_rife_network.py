@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import accumulate, cycle
@@ -43,7 +44,7 @@ def by_torch(layers: Layers) -> PairNetwork:
 
 
 def by_openvino(layers: Layers) -> PairNetwork:
-    return StripRife(layers, build.engine_for(layers, torch.float32, 2, "openvino"))
+    return StripRife(layers, build.engine_for(layers, torch.float32, Placement(threads=2), "openvino"))
 
 
 FORMS = [whole, by_torch, pytest.param(by_openvino, marks=has_openvino)]
@@ -192,32 +193,50 @@ def test_where_opencv_rounds_places_torch_looks_up(monkeypatch: pytest.MonkeyPat
 
 
 @has_openvino
-def test_the_runtime_is_tried_once_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    layers = fold(LATEST, make_weights(LATEST))
-    monkeypatch.setattr(build, "_fastest", {})
-    first = build.engine_for(layers, torch.float32, 1, "auto")
+def test_the_runtime_is_tried_once_and_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the models folder: a job that goes on after a crash, in another process, must find the same one again."""
+    layers, placement = fold(LATEST, make_weights(LATEST)), Placement(models=tmp_path)
+    first = build.engine_for(layers, torch.float32, placement, "auto")
     monkeypatch.setattr(build, "perf_counter", None)  # a second trial would fail
 
-    second = build.engine_for(layers, torch.float32, 1, "auto")
+    second = build.engine_for(layers, torch.float32, placement, "auto")
 
     assert type(first) is type(second)
 
 
 @has_openvino
-def test_only_a_clearly_faster_runtime_is_taken_instead_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that goes on after a crash must find the same one again."""
+@pytest.mark.parametrize("spoilt", ["{", "[]", '{"nonsense": 1}'])
+def test_what_was_remembered_badly_is_tried_again(tmp_path: Path, spoilt: str) -> None:
+    (tmp_path / ".rife-runtime.json").write_text(spoilt)
+
+    build.engine_for(fold(LATEST, make_weights(LATEST)), torch.float32, Placement(models=tmp_path), "auto")
+
+    (choice,) = set(json.loads((tmp_path / ".rife-runtime.json").read_text()).values()) - {1}
+    assert choice in ("torch", "openvino")
+
+
+@has_openvino
+def test_where_nothing_can_be_remembered_it_works_all_the_same(tmp_path: Path) -> None:
+    placement = Placement(models=tmp_path / "gone")
+
+    assert build.engine_for(fold(LATEST, make_weights(LATEST)), torch.float32, placement, "auto") is not None
+
+
+@has_openvino
+def test_only_a_clearly_faster_runtime_is_taken_instead_of_torch(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     layers = fold(LATEST, make_weights(LATEST))
     moments = accumulate(cycle((0.0, 10.0, 0.0, 9.0)))  # torch takes 10 seconds, OpenVINO takes 9
-    monkeypatch.setattr(build, "_fastest", {})
     monkeypatch.setattr(build, "perf_counter", lambda: next(moments))
 
-    build.engine_for(layers, torch.float32, 1, "auto")
+    engine = build.engine_for(layers, torch.float32, Placement(models=tmp_path), "auto")
 
-    assert set(build._fastest.values()) == {"torch"}
+    assert isinstance(engine, TorchEngine)
 
 
 def test_a_runtime_that_is_not_installed_is_said_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "find_spec", lambda name: None)
 
     with pytest.raises(StageFailed, match=r'pip install "framedaemon\[openvino\]"'):
-        build.engine_for(fold(LATEST, make_weights(LATEST)), torch.float32, 1, "openvino")
+        build.engine_for(fold(LATEST, make_weights(LATEST)), torch.float32, Placement(), "openvino")

@@ -4,16 +4,21 @@
     CPU ─────────▶ StripRife, where OpenCV looks up exactly ─▶ torch │ OpenVINO
                    WholeRife, where it does not
 
-Which of the two is tried once in a process, on a small piece of the work. OpenVINO is taken only when it is clearly
-faster, so that a job that goes on after a crash gets the same again. bfloat16 only where the placement says so: it is
-56 to 66 dB away from float32.
+Which of the two is tried once on a machine, on a small piece of the work, and remembered in the models folder, so that
+a job that goes on after a crash gets the same again. OpenVINO is taken only when it is clearly faster. bfloat16 only
+where the placement says so: it is 56 to 66 dB away from float32.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import platform
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.metadata import version as version_of
 from importlib.util import find_spec
+from pathlib import Path
 from time import perf_counter
 from typing import Literal, TypeAlias
 
@@ -37,8 +42,7 @@ _TRIED_BLOCK = 1  # of middling size
 _TRIED_SIZE = (52, 76)
 _TRIES = 5
 
-_fastest: dict[tuple[str, int], str] = {}
-"""By version and threads: what was found in this process."""
+_CHOICES = ".rife-runtime.json"
 
 
 @contextmanager
@@ -56,7 +60,7 @@ def rife(
     before = cv2.getNumThreads()
     cv2.setNumThreads(placement.threads)
     try:
-        yield StripRife(layers, engine_for(layers, device.dtype, placement.threads, runtime))
+        yield StripRife(layers, engine_for(layers, device.dtype, placement, runtime))
     finally:
         cv2.setNumThreads(before)
 
@@ -69,21 +73,44 @@ def looks_up_exactly() -> bool:
     return bool(np.abs(seen - 7.51).max() < 1e-4)
 
 
-def engine_for(layers: Layers, dtype: torch.dtype, threads: int, runtime: Runtime) -> Engine:
+def engine_for(layers: Layers, dtype: torch.dtype, placement: Placement, runtime: Runtime) -> Engine:
     """What runs the convolutions on the CPU. Raises StageFailed for one that is asked for and not installed."""
     there = find_spec("openvino") is not None
     if runtime == "openvino" and not there:
         raise StageFailed('[interpolate] runtime: openvino is not installed: pip install "framedaemon[openvino]"')
     makers: dict[str, Callable[[], Engine]] = {
         "torch": lambda: TorchEngine(layers, dtype if dtype == torch.bfloat16 else torch.float32),
-        "openvino": lambda: _openvino(layers, threads),
+        "openvino": lambda: _openvino(layers, placement.threads),
     }
     if runtime != "auto" or not there:
         return makers["torch" if runtime == "auto" else runtime]()
-    key = (layers.version.name, threads)
-    if key not in _fastest:
-        _fastest[key] = _measure(layers, makers)
-    return makers[_fastest[key]]()
+    there_before = _choices(placement.models)
+    key = ", ".join([platform.node(), layers.version.name, f"{placement.threads} threads", *map(_release, makers)])
+    if there_before.get(key) not in makers:
+        there_before[key] = _measure(layers, makers)
+        _remember(placement.models, there_before)
+    return makers[there_before[key]]()
+
+
+def _release(package: str) -> str:
+    return f"{package} {version_of(package)}"
+
+
+def _choices(models: Path) -> dict[str, str]:
+    """What was found on this machine before; a job that goes on after a crash is to get the same again."""
+    try:
+        said = json.loads((models / _CHOICES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _remember(models: Path, choices: Mapping[str, str]) -> None:
+    """Where the folder cannot be written to, each process finds out for itself."""
+    partial = models / f"{_CHOICES}.{os.getpid()}.part"
+    with suppress(OSError):
+        partial.write_text(json.dumps(choices, indent=2), encoding="utf-8")
+        partial.replace(models / _CHOICES)
 
 
 def _openvino(layers: Layers, threads: int) -> Engine:
