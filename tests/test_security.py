@@ -104,6 +104,7 @@ def test_no_module_imports_a_reader_that_runs_what_it_reads() -> None:
         for node in ast.walk(module)
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for alias in ([ast.alias(node.module or "")] if isinstance(node, ast.ImportFrom) else node.names)
+        if ast.unparse(node) != "from pickle import UnpicklingError"  # what torch raises for more than tensors
     }
 
     banned = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "yaml", "xml.etree"}

@@ -7,12 +7,12 @@ record that fits it is never taken for whole.
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, metadata
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from framedaemon.disk import refuse_full_disk
@@ -56,7 +56,7 @@ def read(name: str, reader: Callable[[Path], Tensors], path: Path) -> dict[str, 
         tensors = reader(path)
     except ValueError as error:
         raise FramedaemonError(f"{name}: {error}") from error
-    except pickle.UnpicklingError as error:  # torch's own words advise to open it all the same
+    except UnpicklingError as error:  # torch's own words advise to open it all the same
         reason = "it is none of PyTorch's, or holds more than tensors, and such a pickle may run anything"
         raise FramedaemonError(f"{name}: {path} cannot be read: {reason}") from error
     except Exception as error:

@@ -15,7 +15,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,7 +60,8 @@ def rife(
     before = cv2.getNumThreads()
     cv2.setNumThreads(placement.threads)
     try:
-        yield StripRife(layers, engine_for(layers, device.dtype, placement, runtime))
+        with closing(engine_for(layers, device.dtype, placement, runtime)) as engine:
+            yield StripRife(layers, engine)
     finally:
         cv2.setNumThreads(before)
 
@@ -130,6 +131,8 @@ def _measure(layers: Layers, makers: Mapping[str, Callable[[], Engine]]) -> str:
             began = perf_counter()
             engine.think(_TRIED_BLOCK, looked)
             seconds[name].append(perf_counter() - began)
+    for engine in engines.values():
+        engine.close()
     best = {name: min(times) for name, times in seconds.items()}
     name = min(best, key=lambda name: best[name])
     return name if best[name] * _CLEARLY < best["torch"] else "torch"

@@ -19,7 +19,7 @@ class OpenVinoEngine:
 
     def __init__(self, layers: Layers, threads: int) -> None:
         self._layers = layers
-        self._core = ov.Core()
+        self._core: Any = ov.Core()
         self._settings = {
             "INFERENCE_NUM_THREADS": threads,
             "PERFORMANCE_HINT": "LATENCY",
@@ -40,6 +40,11 @@ class OpenVinoEngine:
     def think(self, block: int, looked: Tensor) -> Tensor:
         """See `Engine`."""
         return self._run(("think", block), looked, lambda x: _think(x, self._layers.blocks[block]))
+
+    def close(self) -> None:
+        """See `Engine`."""
+        self._compiled.clear()
+        self._core = None
 
     def _run(self, what: tuple[Any, ...], x: Tensor, build: Callable[[Any], Any], out: Tensor | None = None) -> Tensor:
         key = (*what, *x.shape)

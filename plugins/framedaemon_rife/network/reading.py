@@ -7,10 +7,10 @@ A pickle can run code: it is read with ``weights_only``, which builds tensors an
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 from framedaemon_rife.network.versions import VERSIONS, recognise
@@ -61,7 +61,7 @@ def _tensors(path: Path) -> Mapping[str, Tensor]:
 
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # torch's own words advise to open it all the same
+    except UnpicklingError as error:  # torch's own words advise to open it all the same
         reason = "it is none of PyTorch's, or holds more than tensors, and such a pickle may run anything"
         raise ValueError(f"{path.name} cannot be read as weights: {reason}") from error
     except Exception as error:  # the readers raise a dozen kinds

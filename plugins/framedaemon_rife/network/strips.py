@@ -51,6 +51,9 @@ class Engine(Protocol):
         What it returns may be filled again by the next call.
         """
 
+    def close(self) -> None:
+        """Give back threads and memory, whoever still holds the engine."""
+
 
 @dataclass(slots=True)
 class _State:

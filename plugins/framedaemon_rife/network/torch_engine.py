@@ -16,6 +16,9 @@ class TorchEngine:
         self._dtype = dtype
         self._layers = layers.to(torch.device("cpu"), dtype)
 
+    def close(self) -> None:
+        """See `Engine`."""
+
     def head(self, frame: Tensor) -> Tensor:
         """See `Engine`."""
         x = frame.to(self._dtype).permute(0, 3, 1, 2)
