@@ -52,8 +52,8 @@ class DefaultMemoryPolicy:
     @hookimpl
     def memory_policy(self, stage: StageTask, estimate: Estimate, machine: Machine, attempt: int) -> Placement:
         ladder = _cpu_ladder(machine) if machine.device == "cpu" else _device_ladder(stage, estimate, machine)
-        first = next((rung for rung, placement in enumerate(ladder) if _fits(stage, estimate, machine, placement)), -1)
-        first = len(ladder) - 1 if first < 0 else first
+        fitting = (rung for rung, placement in enumerate(ladder) if _fits(stage, estimate, machine, placement))
+        first = next(fitting, len(ladder) - 1)
         if first + attempt >= len(ladder):
             wants = show_bytes(max(estimate.vram, estimate.ram))
             raise OutOfMemory(

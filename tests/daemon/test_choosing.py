@@ -2,57 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from fakes import Blend, Raw, Squares, footage, machine, picture, registry_of
+from fakes import Blend, Raw, Squares, footage, machine, registry_of
 from framedaemon.choosing import check_recipe, unready_stages
-from framedaemon.errors import JobRejected, StageFailed
-from framedaemon.plan import Plan, make_plan
-from framedaemon.plugins import Registry
+from framedaemon.errors import StageFailed
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
-from framedaemon.sources import Source
-from framedaemon.stages import GeneratorOptions, Machine
-
-
-class PaintOptions(GeneratorOptions):
-    """Options of another generator than squares."""
-
-    brush: int = 3
-
-
-def _recipe(
-    generate: dict[str, Any] | None = None,
-    interpolate: dict[str, Any] | None = None,
-    encode: dict[str, Any] | None = None,
-    use: tuple[str, str, str] = ("auto", "auto", "auto"),
-    **timeline: Any,
-) -> Recipe:
-    return Recipe(
-        generate=StageChoice(use=use[0], options=generate or {}),
-        interpolate=InterpolateChoice(use=use[1], options=interpolate or {}, **timeline),
-        encode=StageChoice(use=use[2], options=encode or {}),
-    )
-
-
-def _plan(
-    recipe: Recipe | None = None,
-    registry: Registry | None = None,
-    source: Source | None = None,
-    on: Machine | None = None,
-    **memory: Any,
-) -> Plan:
-    return make_plan(
-        source or picture(), recipe or Recipe(), registry or registry_of(), on or machine(), seed=42, **memory
-    )
-
-
-def _problems(recipe: Recipe, registry: Registry | None = None, source: Source | None = None) -> list[str]:
-    with pytest.raises(JobRejected) as caught:
-        _plan(recipe, registry, source)
-    return list(caught.value.problems)
-
+from framedaemon.stages import Machine
+from planning import PaintOptions, plan_of, problems_of, recipe_for
 
 # --- auto
 
@@ -60,19 +17,19 @@ def _problems(recipe: Recipe, registry: Registry | None = None, source: Source |
 def test_auto_takes_the_most_preferred_stage() -> None:
     registry = registry_of(Squares(), Squares(name="better", preference=50), Blend(), Raw())
 
-    assert _plan(registry=registry).generate.task.name == "better"
+    assert plan_of(registry=registry).generate.task.name == "better"
 
 
 def test_auto_passes_over_what_is_not_ready() -> None:
     registry = registry_of(Squares(), Squares(name="better", preference=50, lacks="no weights"), Blend(), Raw())
 
-    assert _plan(registry=registry).generate.task.name == "squares"
+    assert plan_of(registry=registry).generate.task.name == "squares"
 
 
 def test_what_auto_would_rather_have_taken_is_said_beside_the_plan_and_not_in_receipts() -> None:
     lacking = Blend(name="rife", preference=20, lacks="weights missing: framedaemon models pull rife-4.25")
 
-    plan = _plan(registry=registry_of(Squares(), Blend(), lacking, Raw()))
+    plan = plan_of(registry=registry_of(Squares(), Blend(), lacking, Raw()))
 
     assert plan.passed_over == ("rife cannot work here: weights missing: framedaemon models pull rife-4.25",)
     assert "rife" not in plan.summary().model_dump_json()
@@ -81,7 +38,7 @@ def test_what_auto_would_rather_have_taken_is_said_beside_the_plan_and_not_in_re
 def test_what_is_less_preferred_than_what_auto_takes_is_not_spoken_of() -> None:
     lacking = Blend(name="rife", preference=-20, lacks="weights missing")
 
-    assert _plan(registry=registry_of(Squares(), Blend(), lacking, Raw())).passed_over == ()
+    assert plan_of(registry=registry_of(Squares(), Blend(), lacking, Raw())).passed_over == ()
 
 
 def test_every_stage_that_lacks_something_is_listed_with_its_kind() -> None:
@@ -102,17 +59,17 @@ def test_auto_passes_over_what_does_not_take_such_a_file() -> None:
     stills_only = Squares(name="better", preference=50, accepts=frozenset({"picture"}))
     registry = registry_of(Squares(), stills_only, Blend(), Raw())
 
-    assert _plan(registry=registry).generate.task.name == "better"
-    assert _plan(registry=registry, source=footage()).generate.task.name == "squares"
+    assert plan_of(registry=registry).generate.task.name == "better"
+    assert plan_of(registry=registry, source=footage()).generate.task.name == "squares"
 
 
 def test_auto_never_takes_a_stage_of_negative_preference() -> None:
     registry = registry_of(Squares(), Blend(preference=-1), Raw())
 
-    (problem,) = _problems(Recipe(), registry)
+    (problem,) = problems_of(Recipe(), registry)
 
     assert problem == "[interpolate] use: nothing here can interpolate this: no plugin offers one"
-    assert _plan(_recipe(use=("auto", "blend", "auto")), registry).interpolate is not None
+    assert plan_of(recipe_for(use=("auto", "blend", "auto")), registry).interpolate is not None
 
 
 def test_auto_passes_over_a_stage_that_cannot_even_say_whether_it_is_ready() -> None:
@@ -122,8 +79,8 @@ def test_auto_passes_over_a_stage_that_cannot_even_say_whether_it_is_ready() -> 
 
     registry = registry_of(Squares(), Shaky(name="shaky", preference=50), Blend(), Raw())
 
-    assert _plan(registry=registry).generate.task.name == "squares"
-    assert _problems(_recipe(use=("shaky", "auto", "auto")), registry) == [
+    assert plan_of(registry=registry).generate.task.name == "squares"
+    assert problems_of(recipe_for(use=("shaky", "auto", "auto")), registry) == [
         "[generate] use: shaky cannot work here: its unready() raised RuntimeError: driver not loaded"
     ]
 
@@ -136,13 +93,13 @@ def test_a_stage_that_does_not_know_yet_whether_it_is_ready_is_asked_again_and_n
     registry = registry_of(Squares(), Interrupted(name="interrupted", preference=50), Blend(), Raw())
 
     with pytest.raises(StageFailed, match="its probe was killed"):
-        _plan(registry=registry)
+        plan_of(registry=registry)
 
 
 def test_where_nothing_is_ready_each_reason_is_said() -> None:
     registry = registry_of(Squares(lacks="no brush"), Squares(name="wan", lacks="no weights"), Blend(), Raw())
 
-    (problem,) = _problems(Recipe(), registry)
+    (problem,) = problems_of(Recipe(), registry)
 
     assert problem == (
         "[generate] use: nothing here can generate this: "
@@ -153,14 +110,14 @@ def test_where_nothing_is_ready_each_reason_is_said() -> None:
 def test_an_option_for_another_stage_than_auto_took_is_passed_over_with_a_note() -> None:
     registry = registry_of(Squares(), Squares(name="paint", preference=5, options=PaintOptions), Blend(), Raw())
 
-    plan = _plan(_recipe({"brush": 1, "step": 5}), registry)
+    plan = plan_of(recipe_for({"brush": 1, "step": 5}), registry)
 
     assert plan.generate.options.model_dump()["step"] == 5
     assert plan.notes == ("[generate] brush: not for squares, passed over",)
 
 
 def test_an_option_that_no_stage_knows_is_refused_even_with_auto() -> None:
-    (problem,) = _problems(_recipe({"brsh": 1}))
+    (problem,) = problems_of(recipe_for({"brsh": 1}))
 
     assert "brsh" in problem
 
@@ -168,7 +125,7 @@ def test_an_option_that_no_stage_knows_is_refused_even_with_auto() -> None:
 def test_an_option_for_another_stage_is_refused_where_the_stage_was_named() -> None:
     registry = registry_of(Squares(), Squares(name="paint", options=PaintOptions), Blend(), Raw())
 
-    (problem,) = _problems(_recipe({"brush": 1}, use=("squares", "auto", "auto")), registry)
+    (problem,) = problems_of(recipe_for({"brush": 1}, use=("squares", "auto", "auto")), registry)
 
     assert "brush" in problem
 
@@ -177,7 +134,7 @@ def test_an_option_for_another_stage_is_refused_where_the_stage_was_named() -> N
 
 
 def test_every_problem_is_said_at_once() -> None:
-    problems = _problems(_recipe({"step": "far"}, {"cut_above": "high"}, use=("auto", "auto", "nvenc")))
+    problems = problems_of(recipe_for({"step": "far"}, {"cut_above": "high"}, use=("auto", "auto", "nvenc")))
 
     assert len(problems) == 3
     assert all(word in problem for word, problem in zip(("step", "cut_above", "nvenc"), problems, strict=True))
@@ -186,7 +143,7 @@ def test_every_problem_is_said_at_once() -> None:
 def test_a_named_stage_that_is_not_ready_says_what_it_lacks() -> None:
     registry = registry_of(Squares(), Squares(name="wan", lacks="run framedaemon pull wan"), Blend(), Raw())
 
-    (problem,) = _problems(_recipe(use=("wan", "auto", "auto")), registry)
+    (problem,) = problems_of(recipe_for(use=("wan", "auto", "auto")), registry)
 
     assert problem == "[generate] use: wan cannot work here: run framedaemon pull wan"
 
@@ -194,7 +151,7 @@ def test_a_named_stage_that_is_not_ready_says_what_it_lacks() -> None:
 def test_a_named_stage_that_does_not_take_such_a_file_says_what_it_takes() -> None:
     registry = registry_of(Squares(accepts=frozenset({"picture"})), Blend(), Raw())
 
-    (problem,) = _problems(_recipe(use=("squares", "auto", "auto")), registry, footage())
+    (problem,) = problems_of(recipe_for(use=("squares", "auto", "auto")), registry, footage())
 
     assert problem == "[generate] use: squares makes clips of a picture; this file is a footage"
 
@@ -205,8 +162,8 @@ def test_a_named_stage_that_does_not_take_such_a_file_says_what_it_takes() -> No
 def test_a_good_recipe_has_no_problems_whatever_it_is_for() -> None:
     registry = registry_of(Squares(), Squares(name="paint", options=PaintOptions), Blend(), Raw())
 
-    assert check_recipe(_recipe({"brush": 1}, {"cut_above": 3.0}), registry) == []
-    assert check_recipe(_recipe(use=("paint", "none", "raw")), registry) == []
+    assert check_recipe(recipe_for({"brush": 1}, {"cut_above": 3.0}), registry) == []
+    assert check_recipe(recipe_for(use=("paint", "none", "raw")), registry) == []
 
 
 def test_what_is_wrong_with_a_recipe_whatever_it_is_for_is_said_at_once() -> None:

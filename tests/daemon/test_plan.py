@@ -11,56 +11,18 @@ from fakes import GIB, Blend, BlendOptions, Raw, Squares, footage, machine, offe
 from framedaemon.clip import ClipSpec
 from framedaemon.disk import Need
 from framedaemon.errors import JobRejected, OutOfMemory, StageFailed
-from framedaemon.plan import MAX_FRAMES, Plan, make_plan
-from framedaemon.plugins import Registry, load_plugins
-from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
+from framedaemon.plan import MAX_FRAMES
+from framedaemon.plugins import load_plugins
+from framedaemon.recipe import Recipe
 from framedaemon.sources import Source
-from framedaemon.stages import Estimate, GeneratorOptions, Machine, Placement
-
-
-class PaintOptions(GeneratorOptions):
-    """Options of another generator than squares."""
-
-    brush: int = 3
-
-
-def _recipe(
-    generate: dict[str, Any] | None = None,
-    interpolate: dict[str, Any] | None = None,
-    encode: dict[str, Any] | None = None,
-    use: tuple[str, str, str] = ("auto", "auto", "auto"),
-    **timeline: Any,
-) -> Recipe:
-    return Recipe(
-        generate=StageChoice(use=use[0], options=generate or {}),
-        interpolate=InterpolateChoice(use=use[1], options=interpolate or {}, **timeline),
-        encode=StageChoice(use=use[2], options=encode or {}),
-    )
-
-
-def _plan(
-    recipe: Recipe | None = None,
-    registry: Registry | None = None,
-    source: Source | None = None,
-    on: Machine | None = None,
-    **memory: Any,
-) -> Plan:
-    return make_plan(
-        source or picture(), recipe or Recipe(), registry or registry_of(), on or machine(), seed=42, **memory
-    )
-
-
-def _problems(recipe: Recipe, registry: Registry | None = None, source: Source | None = None) -> list[str]:
-    with pytest.raises(JobRejected) as caught:
-        _plan(recipe, registry, source)
-    return list(caught.value.problems)
-
+from framedaemon.stages import Estimate, Placement
+from planning import PaintOptions, plan_of, problems_of, recipe_for
 
 # --- what comes out
 
 
 def test_an_empty_recipe_makes_a_plan_of_three_steps() -> None:
-    plan = _plan()
+    plan = plan_of()
 
     assert [step.task.name for step in plan.steps] == ["squares", "blend", "raw"]
     assert [step.task.kind for step in plan.steps] == ["generate", "interpolate", "encode"]
@@ -70,9 +32,9 @@ def test_an_empty_recipe_makes_a_plan_of_three_steps() -> None:
 
 
 def test_the_recipes_options_reach_the_stages_and_the_timeline() -> None:
-    recipe = _recipe({"frames": 161, "step": 5}, {"cut_above": 9.0}, fps=Fraction(24000, 1001), loop=True)
+    recipe = recipe_for({"frames": 161, "step": 5}, {"cut_above": 9.0}, fps=Fraction(24000, 1001), loop=True)
 
-    plan = _plan(recipe)
+    plan = plan_of(recipe)
 
     assert plan.generate.options.model_dump()["step"] == 5
     assert plan.interpolate is not None
@@ -82,28 +44,28 @@ def test_the_recipes_options_reach_the_stages_and_the_timeline() -> None:
 
 
 def test_the_seed_is_filled_in_where_the_recipe_gives_none() -> None:
-    given, left_out = _plan(_recipe({"seed": 7})), _plan()
+    given, left_out = plan_of(recipe_for({"seed": 7})), plan_of()
 
     assert (given.seed, given.generate.options.model_dump()["seed"]) == (7, 7)
     assert (left_out.seed, left_out.generate.options.model_dump()["seed"]) == (42, 42)
 
 
 def test_a_seed_of_zero_is_a_seed() -> None:
-    assert _plan(_recipe({"seed": 0})).seed == 0
+    assert plan_of(recipe_for({"seed": 0})).seed == 0
 
 
 @pytest.mark.parametrize(
     "recipe",
     [
-        _recipe(use=("auto", "none", "auto")),
-        _recipe(factor=Fraction(1)),
-        _recipe(fps=Fraction(16)),
-        _recipe(fps=Fraction(8)),
-        _recipe(fps=Fraction(16), loop=True),
+        recipe_for(use=("auto", "none", "auto")),
+        recipe_for(factor=Fraction(1)),
+        recipe_for(fps=Fraction(16)),
+        recipe_for(fps=Fraction(8)),
+        recipe_for(fps=Fraction(16), loop=True),
     ],
 )
 def test_where_only_source_frames_are_shown_no_interpolator_runs(recipe: Recipe) -> None:
-    plan = _plan(recipe)
+    plan = plan_of(recipe)
 
     assert plan.interpolate is None
     assert [step.task.name for step in plan.steps] == ["squares", "raw"]
@@ -124,10 +86,10 @@ def test_what_a_network_is_loaded_from_stands_in_the_plan(tmp_path: Path) -> Non
         registry_of(Squares(), Learned(options=LearnedOptions), Raw()),
     )
     with pytest.raises(JobRejected, match=r"\[interpolate\] weights: blend-two-auto is not there"):
-        _plan(registry=registry, on=on)
+        plan_of(registry=registry, on=on)
     (tmp_path / "two" / "blend-two-auto.safetensors").touch()
 
-    plan = _plan(registry=registry, on=on)
+    plan = plan_of(registry=registry, on=on)
 
     assert [step.weights for step in plan.steps] == [(), (("blend-two-auto", "ab12"),), ()]
     assert plan.summary().steps[1].weights == {"blend-two-auto": "ab12"}
@@ -136,36 +98,38 @@ def test_what_a_network_is_loaded_from_stands_in_the_plan(tmp_path: Path) -> Non
 
 def test_slow_motion_lasts_longer_at_the_same_rate() -> None:
     """8 frames at 16 a second, and twice as many shown: played at a quarter, four times those between two."""
-    plan = _plan(_recipe(speed=Fraction(1, 4)))
+    plan = plan_of(recipe_for(speed=Fraction(1, 4)))
 
     assert (plan.shown.fps, plan.shown.frames) == (32, 7 * 8 + 1)
     assert plan.interpolate is not None
 
 
 def test_without_interpolation_slow_motion_shows_each_frame_longer() -> None:
-    plan = _plan(_recipe(use=("auto", "none", "auto"), speed=Fraction(1, 2)))
+    plan = plan_of(recipe_for(use=("auto", "none", "auto"), speed=Fraction(1, 2)))
 
     assert (plan.shown.fps, plan.shown.frames, plan.interpolate) == (8, 8, None)
 
 
 def test_where_the_speed_is_another_the_sound_is_left_out_and_it_is_said() -> None:
     registry = load_plugins(None)
-    whole, slow = (_plan(_recipe(speed=speed), registry, source=footage()) for speed in (Fraction(1), Fraction(1, 2)))
+    whole, slow = (
+        plan_of(recipe_for(speed=speed), registry, source=footage()) for speed in (Fraction(1), Fraction(1, 2))
+    )
 
     assert (whole.video.sound, slow.video.sound) == (True, False)
     assert "speed = 1/2: the sound is left out" in slow.notes
 
 
 def test_where_repetitions_are_dropped_an_interpolator_runs_at_the_drawn_rate_too() -> None:
-    assert _plan(_recipe(factor=Fraction(1), dedupe=True)).interpolate is not None
+    assert plan_of(recipe_for(factor=Fraction(1), dedupe=True)).interpolate is not None
 
 
 def test_a_rate_between_needs_the_interpolator_even_downwards() -> None:
-    assert _plan(_recipe(fps=Fraction(12))).interpolate is not None
+    assert plan_of(recipe_for(fps=Fraction(12))).interpolate is not None
 
 
 def test_what_is_needed_adds_up() -> None:
-    plan = _plan()
+    plan = plan_of()
 
     frame = 32 * 24 * 3
     assert (plan.need.temporary, plan.need.video) == (1000, 15 * frame)
@@ -175,7 +139,7 @@ def test_what_is_needed_adds_up() -> None:
 
 def test_all_frames_of_a_gap_stand_in_memory_together() -> None:
     """An interpolator answers a gap at once: in slow motion with hundreds of frames."""
-    slow, slower = (_plan(_recipe(speed=speed)) for speed in (Fraction(1, 100), Fraction(1, 200)))
+    slow, slower = (plan_of(recipe_for(speed=speed)) for speed in (Fraction(1, 100), Fraction(1, 200)))
 
     assert slower.ram - slow.ram == 200 * (3 + 12) * 32 * 24
 
@@ -185,7 +149,7 @@ def test_a_video_of_parts_needs_room_for_them_beside_it() -> None:
     registry.add("fakes", "tests", offering(Squares(), Blend()))
     stages = ("squares", "blend", "ffmpeg")
 
-    long, short = (_plan(_recipe({"frames": count}, use=stages), registry) for count in (300, 150))
+    long, short = (plan_of(recipe_for({"frames": count}, use=stages), registry) for count in (300, 150))
 
     assert (len(long.cuts), len(short.cuts)) == (4, 2)
     assert long.need == Need(1000, long.encode.estimate.disk, copies=2)
@@ -195,8 +159,8 @@ def test_a_video_of_parts_needs_room_for_them_beside_it() -> None:
 def test_notes_come_from_the_source_the_choice_and_the_encoder() -> None:
     registry = registry_of(Squares(), Squares(name="paint", preference=5, options=PaintOptions), Blend(), Raw())
 
-    film = _plan(_recipe({"brush": 1}), registry, source=footage())
-    still = _plan(source=picture(notes=("turned upright",)))
+    film = plan_of(recipe_for({"brush": 1}), registry, source=footage())
+    still = plan_of(source=picture(notes=("turned upright",)))
 
     assert film.notes == ("[generate] brush: not for squares, passed over", "sound is left out")
     assert still.notes == ("turned upright",)
@@ -206,8 +170,8 @@ def test_notes_come_from_the_source_the_choice_and_the_encoder() -> None:
 
 
 def test_what_a_stage_refuses_refuses_the_job() -> None:
-    assert _problems(_recipe({"frames": 13})) == ["[generate] frames: 13 is unlucky"]
-    assert _problems(_recipe(encode={"container": "mp4"})) == ["[encode] container: mp4 is not raw"]
+    assert problems_of(recipe_for({"frames": 13})) == ["[generate] frames: 13 is unlucky"]
+    assert problems_of(recipe_for(encode={"container": "mp4"})) == ["[encode] container: mp4 is not raw"]
 
 
 class Speechless(Squares):
@@ -219,18 +183,18 @@ class Speechless(Squares):
 
 def test_a_stage_that_promises_nothing_is_named() -> None:
     with pytest.raises(StageFailed, match=r"squares: promise\(\) gave a NoneType, not a ClipSpec"):
-        _plan(registry=registry_of(Speechless(), Blend(), Raw()))
+        plan_of(registry=registry_of(Speechless(), Blend(), Raw()))
 
 
 def test_a_slip_of_the_pen_in_the_number_of_frames_is_refused() -> None:
-    (problem,) = _problems(_recipe({"frames": 500_001}, encode={"said_bytes": 1}))
+    (problem,) = problems_of(recipe_for({"frames": 500_001}, encode={"said_bytes": 1}))
 
     assert problem.startswith(f"1000001 frames at 32 fps are more than {MAX_FRAMES}")
-    assert _plan(_recipe({"frames": 500_000}, encode={"said_bytes": 1})).shown.frames == 999_999
+    assert plan_of(recipe_for({"frames": 500_000}, encode={"said_bytes": 1})).shown.frames == 999_999
 
 
 def test_a_rate_that_no_player_shows_is_refused() -> None:
-    (problem,) = _problems(_recipe({"fps": 900}, factor=Fraction(2)))
+    (problem,) = problems_of(recipe_for({"fps": 900}, factor=Fraction(2)))
 
     assert problem == "1800 fps are more than 1000: give a lower [interpolate] fps or factor"
 
@@ -240,10 +204,10 @@ def test_more_memory_than_the_machine_has_is_refused_before_anything_is_loaded()
     registry = registry_of(squares, Blend(), Raw())
 
     with pytest.raises(JobRejected, match="this needs about 2 GiB of memory and the machine has 1 GiB free"):
-        _plan(registry=registry, on=machine(ram=GIB))
+        plan_of(registry=registry, on=machine(ram=GIB))
 
     assert squares.loaded == 0
-    assert _plan(registry=registry, on=machine(ram=3 * GIB)).ram > 2 * GIB
+    assert plan_of(registry=registry, on=machine(ram=3 * GIB)).ram > 2 * GIB
 
 
 class Glacier(Blend):
@@ -258,8 +222,8 @@ def test_a_stage_that_must_not_work_on_a_cpu_refuses_what_comes_to_that() -> Non
     registry = registry_of(Squares(), Glacier(), Raw())
 
     with pytest.raises(JobRejected, match="25 hours on a CPU"):
-        _plan(registry=registry)
-    plan = _plan(registry=registry, on=machine("cuda:0", vram=GIB))
+        plan_of(registry=registry)
+    plan = plan_of(registry=registry, on=machine("cuda:0", vram=GIB))
 
     assert plan.interpolate is not None
     assert plan.interpolate.estimate.seconds == 60.0
@@ -269,8 +233,8 @@ def test_an_interpolator_is_asked_for_the_clip_as_it_is_played() -> None:
     """At half the speed three of four frames of the finished video lie between two others."""
     glacier = Glacier()
 
-    _plan(
-        _recipe(speed=Fraction(1, 2)),
+    plan_of(
+        recipe_for(speed=Fraction(1, 2)),
         registry_of(Squares(), glacier, Raw()),
         on=machine("cuda:0", vram=GIB),
     )
@@ -283,16 +247,16 @@ def test_an_interpolator_is_asked_for_the_clip_as_it_is_played() -> None:
 
 
 def test_each_step_stands_on_the_first_rung() -> None:
-    plan = _plan()
+    plan = plan_of()
 
     assert [step.rung for step in plan.steps] == [0, 0, 0]
     assert {step.placement.reason for step in plan.steps} == {"on the CPU"}
 
 
 def test_the_rung_is_what_worked_before_and_one_more_for_each_time_memory_ran_out() -> None:
-    key = _plan().generate.task.fit_key("cpu")
+    key = plan_of().generate.task.fit_key("cpu")
 
-    plan = _plan(fits={key: 1, "cpu somebody 1x1x1": 9}, shrinks=1)
+    plan = plan_of(fits={key: 1, "cpu somebody 1x1x1": 9}, shrinks=1)
 
     assert [step.rung for step in plan.steps] == [2, 1, 1]
     assert plan.generate.placement.reason == "on the CPU, one thread, tiles of 256"
@@ -300,9 +264,9 @@ def test_the_rung_is_what_worked_before_and_one_more_for_each_time_memory_ran_ou
 
 def test_what_fitted_on_another_machine_says_nothing_of_this_one() -> None:
     here, there = (replace(machine(), identity=memory) for memory in ("8 GiB of memory", "64 GiB of memory"))
-    key = _plan().generate.task.fit_key(there.known_as)
+    key = plan_of().generate.task.fit_key(there.known_as)
 
-    rungs = [[step.rung for step in _plan(on=on, fits={key: 1}).steps] for on in (here, there)]
+    rungs = [[step.rung for step in plan_of(on=on, fits={key: 1}).steps] for on in (here, there)]
 
     assert rungs == [[0, 0, 0], [1, 0, 0]]
 
@@ -315,31 +279,31 @@ def test_a_machine_is_known_by_what_it_has_and_not_by_what_is_free() -> None:
 
 def test_below_the_last_rung_there_is_no_plan() -> None:
     with pytest.raises(OutOfMemory, match="no placement of squares is smaller"):
-        _plan(shrinks=3)
+        plan_of(shrinks=3)
 
 
 def test_what_fitted_earlier_jobs_costs_a_job_none_of_its_tries() -> None:
     """Else each job that ran out of memory once would bring all of its shape nearer to being refused."""
-    key = _plan().generate.task.fit_key("cpu")
+    key = plan_of().generate.task.fit_key("cpu")
 
-    plan = _plan(fits={key: 2}, shrinks=2)
+    plan = plan_of(fits={key: 2}, shrinks=2)
 
     assert [step.rung for step in plan.steps] == [2, 2, 2]
     with pytest.raises(OutOfMemory):
-        _plan(fits={key: 2}, shrinks=3)
+        plan_of(fits={key: 2}, shrinks=3)
 
 
 def test_every_stage_is_told_the_folder_of_weights_whatever_the_policy_answers() -> None:
     registry = registry_of()
     registry.add("mine", "tests", plugin(memory_policy=lambda: Placement(models=Path("/elsewhere"))))
 
-    plan = _plan(registry=registry, on=replace(machine(), models=Path("/home/ada/models")))
+    plan = plan_of(registry=registry, on=replace(machine(), models=Path("/home/ada/models")))
 
     assert {step.placement.models for step in plan.steps} == {Path("/home/ada/models")}
 
 
 def test_the_folder_of_weights_stays_out_of_what_is_written_down() -> None:
-    plan = _plan(on=replace(machine(), models=Path("/home/ada/models")))
+    plan = plan_of(on=replace(machine(), models=Path("/home/ada/models")))
 
     assert "ada" not in plan.summary().model_dump_json()
 
@@ -354,7 +318,7 @@ def test_the_policy_is_asked_for_each_stage_with_what_it_will_do() -> None:
     registry = registry_of()
     registry.add("mine", "tests", plugin(memory_policy=policy))
 
-    plan = _plan(registry=registry, shrinks=1)
+    plan = plan_of(registry=registry, shrinks=1)
 
     frame = 32 * 24 * 3
     assert asked == [
