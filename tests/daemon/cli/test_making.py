@@ -21,11 +21,6 @@ from living import drop, files_below, make_instance
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Commands:
-    return Commands(monkeypatch, capfd)
-
-
-@pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instance:
     """The one that is meant when none is named."""
     made = make_instance(tmp_path / "instance")

@@ -22,11 +22,6 @@ pytest.importorskip("safetensors", reason="safetensors is not installed")
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Commands:
-    return Commands(monkeypatch, capfd)
-
-
-@pytest.fixture
 def original(tmp_path: Path) -> Path:
     """A file as it is published."""
     path = tmp_path / "published" / "flownet.pkl"

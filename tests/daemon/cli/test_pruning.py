@@ -15,11 +15,6 @@ LIMITS = "[retention]\nfailed_bytes = 1\n"
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Commands:
-    return Commands(monkeypatch, capfd)
-
-
-@pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instance:
     """One whose daemon has failed once, and that keeps no failure."""
     made = make_instance(tmp_path / "instance")

@@ -24,11 +24,6 @@ BROKEN_NAME = os.fsdecode(b"caf\xe9\n.png")
 READING = [["status"], ["status", "--json"], ["status", "--follow"], ["jobs"], ["jobs", "--json"], ["plugins"]]
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Commands:
-    return Commands(monkeypatch, capfd)
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An instance whose daemon made one video and failed twice, once for a name that prints badly."""

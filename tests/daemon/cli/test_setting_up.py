@@ -19,11 +19,6 @@ pytest.importorskip("safetensors", reason="safetensors is not installed")
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Commands:
-    return Commands(monkeypatch, capfd)
-
-
-@pytest.fixture
 def served(tmp_path: Path) -> Iterator[Web]:
     with web(make_toy(tmp_path / "net.pkl")) as running:
         yield running
