@@ -91,6 +91,7 @@ class Squares:
     @contextmanager
     def load(self, placement: Placement, options: SquaresOptions) -> Iterator[Generate]:
         def generate(source: Source, scratch: Scratch) -> Iterator[Frame]:
+            scratch.note("step", options.step)
             return draw_squares(self.promise(source, options), options.step)
 
         self.loaded += 1

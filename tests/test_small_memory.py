@@ -43,7 +43,7 @@ class Starved(Rife):
     preference = -1
 
     def chosen_weights(self, models, options):
-        return "rife-4.25"
+        return ("rife-4.25",)
 
     @contextmanager
     def load(self, placement, options):

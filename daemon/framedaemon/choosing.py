@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast, get_args
+from dataclasses import dataclass
+from typing import TypeVar, cast, get_args
 
-from framedaemon.errors import JobRejected, StageFailed
+from framedaemon.errors import FramedaemonError, JobRejected, StageFailed
 from framedaemon.plugins import Registry
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
 from framedaemon.sources import Source
 from framedaemon.stages import AnyGenerator, AnyStage, Machine, Options, StageKind
 from framedaemon.toml import Table, show_key
+from framedaemon.weights import find_weights, read_record
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A stage, and what it is asked for."""
+
+    stage: AnyStage
+    options: Options
+    """With the weights named that ``auto`` meant, and what those say where the recipe says nothing."""
+    weights: tuple[tuple[str, str], ...] = ()
+    """Name and sha256 of what its network will be loaded from, the main one first."""
 
 
 class Chooser:
@@ -26,18 +41,36 @@ class Chooser:
 
     def choose(
         self, kind: StageKind, choice: StageChoice | InterpolateChoice, source: Source | None = None
-    ) -> tuple[AnyStage | None, Options | None]:
-        """The stage and its options; (None, None) for no interpolation, or where a problem was found."""
+    ) -> Chosen | None:
+        """The stage and its options; None for no interpolation, or where a problem was found.
+
+        Raises StageFailed where a stage cannot say which weights it means.
+        """
         if isinstance(choice, InterpolateChoice) and choice.nothing:
-            return None, None
+            return None
         try:
             stage = self._automatic(kind, source) if choice.use == "auto" else self._named(kind, choice.use, source)
             if choice.use == "auto":
                 choice = choice.model_copy(update={"options": self._understood(kind, stage, choice.options)})
-            return stage, choice.fit(kind, stage.options, "recipe")
+            return self._with_weights(kind, stage, choice.fit(kind, stage.options, "recipe"))
         except JobRejected as error:
             self.problems += error.problems
-            return None, None
+            return None
+
+    def _with_weights(self, kind: StageKind, stage: AnyStage, options: Options) -> Chosen:
+        """Raises JobRejected where weights are not there that ``options`` name."""
+        if not hasattr(stage, "chosen_weights"):
+            return Chosen(stage, options)
+        models = self._machine.models
+        names: tuple[str, ...] = asked(stage, "chosen_weights", tuple, models, options)
+        for name in names:
+            if find_weights(models, name) is None:
+                raise JobRejected(f"[{kind}] weights: {name} is not there: see `framedaemon models list`")
+        options = options.model_copy(update={"weights": names[0]})
+        if hasattr(stage, "completed"):
+            options = asked(stage, "completed", type(options), find_weights(models, names[0]), options)
+        hashes = (str(read_record(models, name).get("sha256", "")) for name in names)
+        return Chosen(stage, options, tuple(zip(names, hashes, strict=True)))
 
     def _named(self, kind: StageKind, name: str, source: Source | None) -> AnyStage:
         stage = self._registry.stage(kind, name)
@@ -55,6 +88,8 @@ class Chooser:
             if stage.preference < 0 or (source is not None and source.kind not in cast(AnyGenerator, stage).accepts):
                 continue
             missing = lacks(stage, self._machine)
+            if missing is None and self._machine.device == "cpu" and getattr(stage, "wants_accelerator", False):
+                missing = f'hours of work without a GPU: use = "{stage.name}" has it all the same'
             if missing is None:
                 self.passed_over += reasons
                 return stage
@@ -71,6 +106,19 @@ class Chooser:
         if foreign:
             self.notes.append(f"[{kind}] {', '.join(foreign)}: not for {stage.name}, passed over")
         return {key: value for key, value in given.items() if key not in foreign}
+
+
+def asked(stage: AnyStage, question: str, answer: type[T], *given: object) -> T:
+    """What the stage says. Raises StageFailed, naming it, where it breaks or says something else."""
+    try:
+        said = getattr(stage, question)(*given)
+    except FramedaemonError:
+        raise
+    except Exception as error:
+        raise StageFailed(f"{stage.name}: {question}() raised {type(error).__name__}: {error}") from error
+    if not isinstance(said, answer):
+        raise StageFailed(f"{stage.name}: {question}() gave a {type(said).__name__}, not a {answer.__name__}")
+    return said
 
 
 def lacks(stage: AnyStage, machine: Machine) -> str | None:

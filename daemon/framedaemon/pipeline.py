@@ -56,6 +56,8 @@ class Made:
     """Of the video; of all its files where it is a folder."""
     resumed_at: int = 0
     """The output frame at which this attempt went on; 0: it began at the beginning."""
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What stages have to say of their work, by stage and key."""
 
 
 def run(plan: Plan, folder: Path, registry: Registry, comment: str, report: Report) -> Made:
@@ -91,6 +93,7 @@ class _Run:
     shown: Meter = field(default_factory=Meter)
     tally: Tally = field(default_factory=Tally)
     seconds: dict[str, float] = field(default_factory=dict)
+    said: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def make(self) -> Made:
         plan = self.plan
@@ -115,7 +118,7 @@ class _Run:
                 parts.discard()  # one of them may be at fault
             raise StageFailed("the video did not pass the quality gate: " + "; ".join(gate.failures))
         seconds = {name: round(value, 3) for name, value in self.seconds.items()}
-        return Made(self.output, gate, self.tally, seconds, size_of(self.output), resumed_at)
+        return Made(self.output, gate, self.tally, seconds, size_of(self.output), resumed_at, self.said)
 
     @property
     def filler(self) -> str:
@@ -180,7 +183,7 @@ class _Run:
         for index in range(kept, len(parts)):
             start, stop = parts.frames(index)
             part = Clip(replace(self.plan.shown, frames=stop - start), taken(frames, stop - start), self.filler)
-            scratch = _scratch(self.output.parent, self.plan.encode, self.report)
+            scratch = self._scratch(self.plan.encode)
             try:
                 encode(part, Delivery(parts.path(index), "", None, scratch))
                 self._check_taken(stop)
@@ -222,7 +225,7 @@ class _Run:
 
             def draw(start: int) -> Frames:
                 with blaming(name):
-                    frames = generate(plan.source, _scratch(folder, step, self.report, start))
+                    frames = generate(plan.source, self._scratch(step, start))
                 spec = replace(plan.drawn, frames=plan.drawn.frames - start)
                 yield from Clip(spec, blamed(_clearing(frames, plan), name), name)
 
@@ -247,17 +250,23 @@ class _Run:
         """Of the whole video."""
         source = self.plan.source
         sound = source.path if self.plan.video.sound and isinstance(source, Footage) else None
-        return Delivery(self.output, self.comment, sound, _scratch(self.output.parent, self.plan.encode, self.report))
+        return Delivery(self.output, self.comment, sound, self._scratch(self.plan.encode))
+
+    def _scratch(self, step: Step, start: int = 0) -> Scratch:
+        own = self.output.parent / step.task.kind
+        own.mkdir(exist_ok=True)
+
+        def progress(what: str, fraction: float) -> None:
+            self.report(what, round(fraction * 1000), 1000)
+
+        def note(key: str, value: Any) -> None:
+            self.said.setdefault(step.task.name, {})[key] = value
+
+        return Scratch(own, progress, start, note)
 
     def _check_taken(self, frames: int) -> None:
         if self.shown.frames != frames:
             raise StageFailed(f"{self.plan.encode.task.name}: took {self.shown.frames} of {frames} frames")
-
-
-def _scratch(folder: Path, step: Step, report: Report, start: int = 0) -> Scratch:
-    own = folder / step.task.kind
-    own.mkdir(exist_ok=True)
-    return Scratch(own, lambda what, fraction: report(what, round(fraction * 1000), 1000), start)
 
 
 def _reporter(report: Report, step: Step, total: int) -> Callable[[int], None]:

@@ -10,19 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import TypeVar, cast
+from typing import cast
 
-from framedaemon.choosing import Chooser
+from framedaemon.choosing import Chooser, Chosen, asked
 from framedaemon.clip import ClipSpec, show_rate
 from framedaemon.cuts import cut
 from framedaemon.disk import Need
-from framedaemon.errors import FramedaemonError, JobRejected, OutOfMemory, StageFailed
+from framedaemon.errors import JobRejected, OutOfMemory
 from framedaemon.plugins import Registry
 from framedaemon.recipe import Recipe
 from framedaemon.settings import show_bytes
 from framedaemon.sources import Source
 from framedaemon.stages import (
-    AnyStage,
     Estimate,
     GeneratorOptions,
     Machine,
@@ -35,9 +34,6 @@ from framedaemon.summary import PlanSummary, StepSummary
 from framedaemon.task import StageTask
 from framedaemon.timeline import Timeline
 from framedaemon.weave import frames_in_gap, woven_spec
-from framedaemon.weights import find_weights, read_record
-
-T = TypeVar("T")
 
 MAX_FRAMES = 1_000_000
 """Of a finished video: nine hours at 30 a second. More is a slip of the pen."""
@@ -151,16 +147,17 @@ def make_plan(
     with every problem, OutOfMemory when no smaller placement is left, StageFailed when a stage cannot say its cost.
     """
     chooser = Chooser(registry, machine)
-    generator, drawing = chooser.choose("generate", recipe.generate, source)
-    interpolator, filling = chooser.choose("interpolate", recipe.interpolate)
-    encoder, encoding = chooser.choose("encode", recipe.encode)
-    if chooser.problems or generator is None or encoder is None or drawing is None or encoding is None:
+    generator = chooser.choose("generate", recipe.generate, source)
+    interpolator = chooser.choose("interpolate", recipe.interpolate)
+    encoder = chooser.choose("encode", recipe.encode)
+    if chooser.problems or generator is None or encoder is None:
         raise JobRejected(chooser.problems)
 
-    drawing = cast(GeneratorOptions, drawing)
+    drawing = cast(GeneratorOptions, generator.options)
     if drawing.seed is None:
         drawing = drawing.model_copy(update={"seed": seed})
-    drawn = _ask(generator, "promise", ClipSpec, source, drawing)
+        generator = replace(generator, options=drawing)
+    drawn = asked(generator.stage, "promise", ClipSpec, source, drawing)
     timing = recipe.interpolate
     played = drawn.fps * timing.speed
     timeline = Timeline(drawn.frames, played, timing.target_fps(drawn.fps), timing.loop, timing.dedupe)
@@ -169,35 +166,24 @@ def make_plan(
     if sound and timing.speed != 1:
         sound = False
         chooser.notes.append(f"speed = {timing.speed}: the sound is left out")
-    video = _ask(encoder, "promise", VideoSpec, shown, sound, encoding)
+    video = asked(encoder.stage, "promise", VideoSpec, shown, sound, encoder.options)
 
     place = _Placer(registry, machine, shrinks, fits or {})
-    estimate = _ask(generator, "estimate", Estimate, source, drawn, drawing)
-    generate = place.step("generate", generator, drawing, drawn, estimate)
+    estimate = asked(generator.stage, "estimate", Estimate, source, drawn, drawing)
+    generate = place.step("generate", generator, drawn, estimate)
     interpolate = None
     if timeline.step.denominator != 1 or timeline.dedupe:  # else every frame that is shown is a source frame
-        estimate = _filling_estimate(interpolator, filling, replace(drawn, fps=played), shown, timeline)
-        interpolate = place.step("interpolate", cast(AnyStage, interpolator), cast(Options, filling), drawn, estimate)
-    estimate = _ask(encoder, "estimate", Estimate, shown, encoding)
-    encode = place.step("encode", encoder, encoding, shown, estimate)
+        if interpolator is None:
+            raise JobRejected("[interpolate] use: 'none' fills nothing in; leave fps out, or name an interpolator")
+        estimate = _filling_estimate(interpolator, replace(drawn, fps=played), shown, timeline)
+        interpolate = place.step("interpolate", interpolator, drawn, estimate)
+    estimate = asked(encoder.stage, "estimate", Estimate, shown, encoder.options)
+    encode = place.step("encode", encoder, shown, estimate)
     notes, over = (*source.notes, *chooser.notes, *video.notes), tuple(chooser.passed_over)
     seed = cast(int, drawing.seed)
     plan = Plan(source, seed, generate, drawn, interpolate, timeline, shown, encode, video, machine, notes, over)
     _refuse_excess(plan)
     return plan
-
-
-def _ask(stage: AnyStage, question: str, answer: type[T], *given: object) -> T:
-    """What the stage says. Raises StageFailed, naming it, where it breaks or says something else."""
-    try:
-        said = getattr(stage, question)(*given)
-    except FramedaemonError:
-        raise
-    except Exception as error:
-        raise StageFailed(f"{stage.name}: {question}() raised {type(error).__name__}: {error}") from error
-    if not isinstance(said, answer):
-        raise StageFailed(f"{stage.name}: {question}() gave a {type(said).__name__}, not a {answer.__name__}")
-    return said
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,35 +193,23 @@ class _Placer:
     shrinks: int
     fits: Mapping[str, int]
 
-    def step(self, kind: StageKind, stage: AnyStage, options: Options, clip: ClipSpec, estimate: Estimate) -> Step:
-        task = StageTask(kind, stage.name, clip.width, clip.height, clip.frames)
-        weights: tuple[tuple[str, str], ...] = ()
-        if hasattr(stage, "chosen_weights"):
-            name = _ask(stage, "chosen_weights", str, self.machine.models, options)
-            if find_weights(self.machine.models, name) is None:
-                raise JobRejected(f"[{kind}] weights: {name} is not there: see `framedaemon models list`")
-            options = options.model_copy(update={"weights": name})
-            weights = ((name, str(read_record(self.machine.models, name).get("sha256", ""))),)
+    def step(self, kind: StageKind, chosen: Chosen, clip: ClipSpec, estimate: Estimate) -> Step:
+        task = StageTask(kind, chosen.stage.name, clip.width, clip.height, clip.frames)
         for rung in range(self.shrinks + self.fits.get(task.fit_key(self.machine.known_as), 0), self.shrinks, -1):
             with suppress(OutOfMemory):
-                return self._placed(task, options, estimate, rung, weights)
-        return self._placed(task, options, estimate, self.shrinks, weights)
+                return self._placed(task, chosen, estimate, rung)
+        return self._placed(task, chosen, estimate, self.shrinks)
 
-    def _placed(
-        self, task: StageTask, options: Options, estimate: Estimate, rung: int, weights: tuple[tuple[str, str], ...]
-    ) -> Step:
+    def _placed(self, task: StageTask, chosen: Chosen, estimate: Estimate, rung: int) -> Step:
         placement = replace(self.registry.place(task, estimate, self.machine, rung), models=self.machine.models)
         if estimate.not_on_cpu and placement.device == "cpu":
             raise JobRejected(estimate.not_on_cpu)
-        return Step(task, options, estimate.placed(placement, task.width, task.height), placement, rung, weights)
+        placed = estimate.placed(placement, task.width, task.height)
+        return Step(task, chosen.options, placed, placement, rung, chosen.weights)
 
 
-def _filling_estimate(
-    stage: AnyStage | None, options: Options | None, played: ClipSpec, shown: ClipSpec, timeline: Timeline
-) -> Estimate:
-    if stage is None or options is None:
-        raise JobRejected("[interpolate] use: 'none' fills nothing in; leave fps out, or name an interpolator")
-    estimate = _ask(stage, "estimate", Estimate, played, shown, options)
+def _filling_estimate(filler: Chosen, played: ClipSpec, shown: ClipSpec, timeline: Timeline) -> Estimate:
+    estimate = asked(filler.stage, "estimate", Estimate, played, shown, filler.options)
     # A gap is answered at once with all its frames; with tiles each stands in float32 till the last tile is there.
     more = max(0, frames_in_gap(timeline) - 2) * (played.frame_bytes + 12 * played.width * played.height)
     return replace(estimate, ram=estimate.ram + more)

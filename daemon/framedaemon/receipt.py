@@ -73,6 +73,7 @@ def describe(plan: Plan, made: Made, *, name: str, sha256: str, job: str, attemp
         "seconds": made.seconds,
         "peak_memory_bytes": peak_memory(),
         "gate": made.gate.to_json(),
+        "said": made.said,
         "versions": versions(),
     }
 

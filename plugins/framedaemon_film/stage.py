@@ -64,7 +64,7 @@ class Film:
         missing = [package for package in ("torch", "safetensors") if find_spec(package) is None]
         if missing:
             return f"{' and '.join(missing)} missing: pip install 'framedaemon[film]'"
-        if find_weights(machine.models, self.chosen_weights(machine.models, FilmOptions())) is None:
+        if find_weights(machine.models, self.chosen_weights(machine.models, FilmOptions())[0]) is None:
             return f"its weights are missing: framedaemon models pull {self.weights[0].name}"
         return None
 
@@ -83,9 +83,9 @@ class Film:
         """A person's own file, as `framedaemon models add` asks. Raises ValueError."""
         return read_weights(path)
 
-    def chosen_weights(self, models: Path, options: FilmOptions) -> str:
+    def chosen_weights(self, models: Path, options: FilmOptions) -> tuple[str, ...]:
         """The name of those that ``load`` will open."""
-        return choose_weights(models, self.name, self.weights, options.weights)
+        return (choose_weights(models, self.name, self.weights, options.weights),)
 
     @contextmanager
     def load(self, placement: Placement, options: FilmOptions) -> Iterator[Fill]:
@@ -94,7 +94,7 @@ class Film:
         from framedaemon_film.network.film import FilmNetwork
 
         with device_for(placement) as device:
-            tensors = open_weights(placement.models, self.chosen_weights(placement.models, options))
+            tensors = open_weights(placement.models, self.chosen_weights(placement.models, options)[0])
             network = FilmNetwork(tensors, device.torch_device, device.dtype, options.times)
             del tensors
             yield filler(network, device, placement)

@@ -67,7 +67,7 @@ class Rife:
         """What is missing, and the command that mends it."""
         if find_spec("torch") is None or find_spec("safetensors") is None:
             return 'rife needs torch: pip install "framedaemon[rife]"'
-        if find_weights(machine.models, self.chosen_weights(machine.models, RifeOptions())) is None:
+        if find_weights(machine.models, self.chosen_weights(machine.models, RifeOptions())[0]) is None:
             return f"rife's weights are not there: framedaemon models pull {self.weights[0].name}"
         return None
 
@@ -75,9 +75,9 @@ class Rife:
         """A person's own ``flownet.pkl`` by our names, its version told by its shapes. Raises ValueError."""
         return read_weights(path)
 
-    def chosen_weights(self, models: Path, options: RifeOptions) -> str:
+    def chosen_weights(self, models: Path, options: RifeOptions) -> tuple[str, ...]:
         """The name of those that ``load`` will open."""
-        return choose_weights(models, self.name, self.weights, options.weights)
+        return (choose_weights(models, self.name, self.weights, options.weights),)
 
     def estimate(self, takes: ClipSpec, gives: ClipSpec, options: RifeOptions) -> Estimate:
         """What filling needs: the same for a clip of any length."""
@@ -101,7 +101,7 @@ class Rife:
         from framedaemon.networks import device_for, filler
         from framedaemon_rife.network import build
 
-        name = self.chosen_weights(placement.models, options)
+        name = self.chosen_weights(placement.models, options)[0]
         tensors = open_weights(placement.models, name)
         version = recognise({key: tuple(tensor.shape) for key, tensor in tensors.items()})
         if version is None:

@@ -145,6 +145,7 @@ def test_a_run_gives_a_checked_video_and_says_what_it_met(finished: tuple[Bench,
     assert made.bytes == made.video.stat().st_size
     assert made.gate.passed
     assert made.tally.filled == 7
+    assert made.said == {"squares": {"step": 3}}
 
 
 def test_a_run_times_every_stage_and_the_gate(finished: tuple[Bench, Made]) -> None:

@@ -76,8 +76,8 @@ def test_what_a_network_is_loaded_from_stands_in_the_plan(tmp_path: Path) -> Non
         weights: str = "auto"
 
     class Learned(Blend):
-        def chosen_weights(self, models: Path, options: LearnedOptions) -> str:
-            return f"blend-{models.name}-{options.weights}"
+        def chosen_weights(self, models: Path, options: LearnedOptions) -> tuple[str, ...]:
+            return (f"blend-{models.name}-{options.weights}",)
 
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "blend-two-auto.json").write_text('{"sha256": "ab12"}')

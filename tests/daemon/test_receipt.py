@@ -99,6 +99,7 @@ def test_a_receipt_tells_of_source_video_frames_and_gate(finished: tuple[Plan, M
     }
     assert facts["frames"] == {"drawn": 3, "shown": 3, "filled": 0, "held_at_cuts": 0, "held_duplicates": 0}
     assert facts["gate"] == made.gate.to_json()
+    assert facts["said"] == made.said
     assert (facts["job"], facts["attempt"], facts["seed"]) == ("d-1", 2, 11)
     assert facts["resumed_at_frame"] == 0
     assert facts["plan"] == plan.summary().model_dump(mode="json")

@@ -75,7 +75,7 @@ def test_a_word_names_weights(word: str, means: str, tmp_path: Path) -> None:
     for name in ("rife-4.25", "rife-4.0", "rife-1st"):
         (tmp_path / f"{name}.safetensors").touch()
 
-    assert Rife().chosen_weights(tmp_path, RifeOptions(weights=word)) == means
+    assert Rife().chosen_weights(tmp_path, RifeOptions(weights=word)) == (means,)
 
 
 def test_weights_that_are_not_there_are_said_with_the_command(tmp_path: Path) -> None:
