@@ -58,12 +58,23 @@ if TYPE_CHECKING:
         JoiningEncoder,
         Machine,
         Options,
+        Phase,
         Placement,
         Scratch,
         VideoSpec,
     )
     from framedaemon.task import StageTask
-    from framedaemon.weights import Download, Weights, WheelMember, choose_weights, find_weights, open_weights
+    from framedaemon.weights import (
+        Download,
+        Repository,
+        Weighted,
+        Weights,
+        WheelMember,
+        choose_weights,
+        find_weights,
+        open_repository,
+        open_weights,
+    )
 
 __version__ = "0.1.0"
 
@@ -135,6 +146,7 @@ _HOMES = {
         "JoiningEncoder",
         "Machine",
         "Options",
+        "Phase",
         "Placement",
         "Scratch",
         "VideoSpec",
@@ -142,10 +154,13 @@ _HOMES = {
     "task": ("StageTask",),
     "weights": (
         "Download",
+        "Repository",
+        "Weighted",
         "Weights",
         "WheelMember",
         "choose_weights",
         "find_weights",
+        "open_repository",
         "open_weights",
     ),
 }
@@ -209,11 +224,13 @@ __all__ = [
     "Machine",
     "Options",
     "OutOfMemory",
+    "Phase",
     "Picture",
     "Placement",
     "PluginBroken",
     "PluginMuted",
     "Rate",
+    "Repository",
     "Scratch",
     "SettingsError",
     "Source",
@@ -221,12 +238,14 @@ __all__ = [
     "StageFailed",
     "StageTask",
     "VideoSpec",
+    "Weighted",
     "Weights",
     "WheelMember",
     "choose_weights",
     "find_weights",
     "flow_agreement",
     "hookimpl",
+    "open_repository",
     "open_weights",
     "parse_rate",
 ]

@@ -41,7 +41,7 @@ from framedaemon.stages import (
     StageKind,
 )
 from framedaemon.task import StageTask
-from framedaemon.weights import Weights
+from framedaemon.weights import Row
 
 # A plugin may raise from `happened` this often in a row before it is muted.
 _PATIENCE = 3
@@ -188,8 +188,8 @@ def _fault(kind: StageKind, stage: Any, taken: Collection[str]) -> str | None:
     if not isinstance(stage.preference, int):
         return f"{stage.name}: preference must be a whole number, not {stage.preference!r}"
     rows = getattr(stage, "weights", ())
-    if not (isinstance(rows, tuple) and all(isinstance(row, Weights) for row in rows)):
-        return f"{stage.name}: weights must be a tuple of Weights, not {rows!r}"
+    if not (isinstance(rows, tuple) and all(isinstance(row, get_args(Row)) for row in rows)):
+        return f"{stage.name}: weights must be a tuple of Weights and Repository, not {rows!r}"
     misnamed = [row.name for row in rows if not row.name.startswith(f"{stage.name}-")]
     if misnamed:
         return f"{stage.name}: its weights {misnamed[0]!r} must be called {stage.name}- and something"

@@ -1,10 +1,13 @@
 """Weights of networks: what a stage says of them, where they lie, and that they are what was put there.
 
-    a stage's row ─▶ pulled once (`catalogue`) ─▶ <models>/rife-4.25.safetensors ─▶ open_weights, hash checked
-                                                  <models>/rife-4.25.json            the record: its sha256, its source
+    Weights    ─▶ pulled once (`catalogue`) ─▶ <models>/rife-4.25.safetensors ─▶ open_weights, hash checked
+                                               <models>/rife-4.25.json            the record: its sha256, its source
+    Repository ─▶ pulled once               ─▶ <models>/wan-ti2v-5b/          ─▶ open_repository, sizes checked
+                                               <models>/wan-ti2v-5b.json          the record: of each file size and hash
 
 What strangers publish is a pickle more often than not. It is converted once, when it is pulled; what is opened for a
-job is safetensors, which can hold nothing but numbers. This module reads only; nothing here fetches or writes.
+job is safetensors, which can hold nothing but numbers. Of a repository no pickle is fetched. A folder of a person's own
+stays where it is, and its record says where. This module reads only; nothing here fetches or writes.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from framedaemon.errors import StageFailed
 from framedaemon.identity import hash_file
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_REPO = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +96,72 @@ class Weights:
             raise ValueError(f"{self.name}: {self.bytes} is no size of a file")
 
 
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """One row of a stage's ``weights``: a whole repository of a model hub, the networks of a pipeline and its texts."""
+
+    name: str
+    """``wan-ti2v-5b``: it lies as a folder of this name."""
+    summary: str
+    licence: str
+    """SPDX, or the name of a licence that has none."""
+    credit: str
+    repo: str
+    """``Wan-AI/Wan2.2-TI2V-5B-Diffusers``."""
+    revision: str
+    """A commit, or a branch."""
+    bytes: int
+    """Of the files that are fetched."""
+    files: tuple[str, ...]
+    """Patterns of the files that are needed, as `fnmatch` has them: ``model_index.json``, ``vae/*``."""
+    gated: bool = False
+    """Whether its people give it only to who has accepted their terms."""
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if not _REPO.fullmatch(self.repo):
+            raise ValueError(f"{self.name}: {self.repo!r} is no owner/name of a repository")
+        if not self.files:
+            raise ValueError(f"{self.name}: no files of {self.repo} are named")
+
+
+Row: TypeAlias = Weights | Repository
+
+
+@runtime_checkable
 class Weighted(Protocol):
     """What a stage says of its weights; one without any says nothing."""
 
-    weights: ClassVar[tuple[Weights, ...]]
+    weights: ClassVar[tuple[Row, ...]]
     """Those that can be pulled, the one to take by default first."""
 
-    def read_weights(self, path: Path) -> Tensors:
-        """A file of a person's own as tensors, for `framedaemon models add`. Raises ValueError, in a sentence."""
+    def chosen_weights(self, models: Path, options: Any) -> Sequence[str]:
+        """The names of all that its options mean, the one of its option ``weights`` first: ``load`` is given options
+        that say so."""
 
-    def chosen_weights(self, models: Path, options: Any) -> str:
-        """The name of those that its option ``weights`` means: ``load`` is given options that say so."""
+
+@runtime_checkable
+class TakesFiles(Protocol):
+    """A stage for which `framedaemon models add` takes a single file."""
+
+    def read_weights(self, path: Path) -> Tensors:
+        """A file of a person's own as tensors. Raises ValueError, in a sentence."""
+
+
+@runtime_checkable
+class TakesFolders(Protocol):
+    """A stage for which `framedaemon models add` takes a whole repository: a folder, or one of a model hub."""
+
+    def check_folder(self, path: Path) -> None:
+        """Raises ValueError, in a sentence, for a folder that it cannot use. It has a model_index.json."""
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """A stage whose options are completed by what its weights say: their sizes, frames, frames per second."""
+
+    def completed(self, path: Path, options: Any) -> Any:
+        """``options``, what the recipe does not say filled in. ``path``: of the first of the chosen weights."""
 
 
 def check_name(name: str) -> str:
@@ -141,26 +200,46 @@ def record_of(models: Path, name: str) -> Path:
     return models / f"{check_name(name)}.json"
 
 
+def folder_of(models: Path, name: str) -> Path:
+    """Where the repository ``name`` lies, or would: a person's own folder where the record says so."""
+    return models / str(read_record(models, name).get("folder", check_name(name)))
+
+
 def find_weights(models: Path, name: str) -> Path | None:
-    """The file that holds the weights called ``name``; None where it is not there. Cheap: nothing of it is read."""
+    """The file, or the folder, that holds the weights called ``name``; None where it is not there.
+
+    Cheap: nothing of it is read. A folder without a record was not put there by us, and is none.
+    """
     path = file_of(models, name)
-    return path if path.is_file() else None
+    if path.is_file():
+        return path
+    folder = folder_of(models, name)
+    return folder if is_repository(read_record(models, name)) and folder.is_dir() else None
+
+
+def is_repository(record: Mapping[str, Any]) -> bool:
+    """Whether this is the record of a folder, not of a single file."""
+    return "files" in record
 
 
 def stored_names(models: Path) -> list[str]:
-    """Of the files there that are called as weights can be; whatever else lies there is nobody's."""
-    return sorted(path.stem for path in models.glob("*.safetensors") if _NAME.fullmatch(path.stem))
+    """Of the files and folders that are weights; whatever else lies there is nobody's. Each may be damaged."""
+    files = {path.stem for path in models.glob("*.safetensors") if _NAME.fullmatch(path.stem)}
+    records = {path.stem for path in models.glob("*.json") if _NAME.fullmatch(path.stem)}
+    return sorted(files | {name for name in records if is_repository(read_record(models, name))})
 
 
-def choose_weights(models: Path, stage: str, rows: Sequence[Weights], word: str) -> str:
+def choose_weights(models: Path, stage: str, rows: Sequence[Row], word: str) -> str:
     """The name of the weights that ``word`` means to ``stage``: a name, with or without the stage's own before it.
 
-    ``auto`` means the first of ``rows`` that is there, else the first of a person's own, else the first of ``rows``.
-    A file without a record was not put there by us, and is not taken unasked.
+    ``auto`` means the first of ``rows`` that is there, else the first of a person's own of their form (file or
+    repository), else the first of ``rows``. A file without a record was not put there by us, and is not taken unasked.
     """
     if word != "auto":
         return word if word.startswith(f"{stage}-") else f"{stage}-{word}"
-    own = [name for name in stored_names(models) if name.startswith(f"{stage}-") and read_record(models, name)]
+    folders = isinstance(rows[0], Repository)
+    records = {name: read_record(models, name) for name in stored_names(models) if name.startswith(f"{stage}-")}
+    own = [name for name, record in records.items() if record and is_repository(record) == folders]
     there = (name for name in (*(row.name for row in rows), *own) if find_weights(models, name) is not None)
     return next(there, rows[0].name)
 
@@ -179,11 +258,29 @@ def open_weights(models: Path, name: str) -> dict[str, Tensor]:
     return load_file(file_of(models, name))
 
 
+def open_repository(models: Path, name: str) -> Path:
+    """The folder of the repository ``name``: each file of its record is there, with the size that it should have.
+
+    Hashes are left to `framedaemon models verify`: a repository may have 126 GB. Raises StageFailed, with the command
+    that mends it.
+    """
+    fault = fault_of(models, name)
+    if fault is None and not is_repository(read_record(models, name)):
+        raise StageFailed(f"{name} is a file of weights, and a folder with a model_index.json is needed")
+    if fault is not None:
+        raise StageFailed(f"{fault}; {_mend(models, name)} puts it right")
+    return folder_of(models, name)
+
+
 def fault_of(models: Path, name: str) -> str | None:
     """Why the stored weights called ``name`` cannot be trusted, in words; None where they are as they were stored.
 
-    It names no folder, as it is read beside pictures too, by whoever may drop some.
+    A file's hash is checked, of a repository the names and sizes. It names no folder, as it is read beside pictures
+    too, by whoever may drop some.
     """
+    record = read_record(models, name)
+    if is_repository(record):
+        return _fault_of_folder(folder_of(models, name), name, record)
     path = file_of(models, name)
     if not path.is_file():
         return f"the weights {name} are missing"
@@ -192,6 +289,19 @@ def fault_of(models: Path, name: str) -> str | None:
         return f"{path.name} has no record beside it of what it should be"
     found = _hash(path)
     return None if found == recorded else f"{path.name} is damaged: its sha256 is {found} and should be {recorded}"
+
+
+def _fault_of_folder(folder: Path, name: str, record: Mapping[str, Any]) -> str | None:
+    if not folder.is_dir():
+        return f"the folder of {name} is missing"
+    for listed in record["files"]:
+        path = folder / str(listed["path"])
+        found = path.stat().st_size if path.is_file() else None
+        if found is None:
+            return f"{name} is damaged: {listed['path']} is missing"
+        if found != listed["bytes"]:
+            return f"{name} is damaged: {listed['path']} has {found} bytes and should have {listed['bytes']}"
+    return None
 
 
 def read_record(models: Path, name: str) -> dict[str, Any]:
@@ -203,10 +313,21 @@ def read_record(models: Path, name: str) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
+def how_to_get(models: Path, name: str, stage: str, rows: Sequence[Row]) -> str:
+    """What to do, in words with the command, so that the weights ``name`` are there for ``stage``."""
+    if any(row.name == name for row in rows) or read_record(models, name):
+        return f"{_mend(models, name)} brings it"
+    word = quote(name.removeprefix(f"{stage}-"))
+    return (
+        f"`framedaemon models list` shows what there is, and `framedaemon models add PATH --for {stage} --as {word}` "
+        "takes in what is yours"
+    )
+
+
 def _mend(models: Path, name: str) -> str:
     """The command that stores the weights anew."""
     record = read_record(models, name)
-    if "original" not in record:  # which only files of a person's own have
+    if "original" not in record:  # which only files and folders of a person's own have
         return f"`framedaemon models pull {name}`"
     stage = record.get("stage", "")
     original = quote(str(record["original"]))  # a person's own name, and this line is there to be pasted

@@ -14,13 +14,16 @@ import pytest
 from framedaemon.errors import StageFailed
 from framedaemon.weights import (
     Download,
+    Repository,
     Weights,
     WheelMember,
     choose_weights,
     fault_of,
     file_of,
     find_weights,
+    how_to_get,
     models_folder,
+    open_repository,
     open_weights,
     record_of,
 )
@@ -180,3 +183,112 @@ def test_what_lies_in_the_folder_without_a_record_or_a_name_is_not_taken_unasked
     (tmp_path / "net-copied.safetensors").touch()
 
     assert choose_weights(tmp_path, "net", [replace(ROW, name="net-1")], "auto") == "net-1"
+
+
+# --- repositories
+
+
+REPOSITORY = Repository(
+    name="toy-5b",
+    summary="a toy",
+    licence="Apache-2.0",
+    credit="nobody",
+    repo="somebody/Toy-5B",
+    revision="main",
+    bytes=14,
+    files=("model_index.json", "vae/*"),
+)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A models folder with a repository and its record."""
+    _write_repository(tmp_path / "toy-5b")
+    _record_repository(tmp_path)
+    return tmp_path
+
+
+def _write_repository(folder: Path) -> None:
+    (folder / "vae").mkdir(parents=True)
+    (folder / "model_index.json").write_text("{}")
+    (folder / "vae" / "model.safetensors").write_text("12 bytes all")
+
+
+def _record_repository(models: Path, name: str = "toy-5b", **facts: Any) -> None:
+    files = [{"path": "model_index.json", "bytes": 2}, {"path": "vae/model.safetensors", "bytes": 12}]
+    record_of(models, name).write_text(json.dumps({"sha256": "0" * 64, "files": files, **facts}))
+
+
+@pytest.mark.parametrize("wrong", [{"repo": "Toy-5B"}, {"repo": "a/b/c"}, {"files": ()}, {"name": "../toy"}])
+def test_a_row_of_a_repository_says_which_and_what_of_it(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):
+        replace(REPOSITORY, **wrong)
+
+
+def test_a_repository_is_opened_as_its_folder(repository: Path) -> None:
+    assert find_weights(repository, "toy-5b") == repository / "toy-5b"
+    assert open_repository(repository, "toy-5b") == repository / "toy-5b"
+
+
+def test_a_folder_without_a_record_is_no_repository(repository: Path) -> None:
+    record_of(repository, "toy-5b").unlink()
+
+    assert find_weights(repository, "toy-5b") is None
+    with pytest.raises(StageFailed, match="toy-5b are missing; `framedaemon models pull toy-5b` puts it right"):
+        open_repository(repository, "toy-5b")
+
+
+def test_a_record_whose_folder_is_gone_is_no_repository(repository: Path) -> None:
+    (repository / "toy-5b").rename(repository / "moved")
+
+    assert find_weights(repository, "toy-5b") is None
+    with pytest.raises(StageFailed, match="the folder of toy-5b is missing; `framedaemon models pull toy-5b`"):
+        open_repository(repository, "toy-5b")
+
+
+def test_a_folder_of_a_persons_own_is_opened_where_it_is(tmp_path: Path) -> None:
+    models, theirs = tmp_path / "models", tmp_path / "their folder"
+    models.mkdir()
+    _write_repository(theirs)
+    _record_repository(models, folder=str(theirs))
+
+    assert find_weights(models, "toy-5b") == theirs
+    assert open_repository(models, "toy-5b") == theirs
+
+
+def test_a_file_of_a_repository_that_is_missing_or_of_another_size_is_said(repository: Path) -> None:
+    path = repository / "toy-5b" / "vae" / "model.safetensors"
+    path.write_text("shorter")
+    shorter = fault_of(repository, "toy-5b")
+    path.unlink()
+    missing = fault_of(repository, "toy-5b")
+
+    assert shorter == "toy-5b is damaged: vae/model.safetensors has 7 bytes and should have 12"
+    assert missing == "toy-5b is damaged: vae/model.safetensors is missing"
+
+
+def test_a_single_file_is_no_folder(stored: Path) -> None:
+    with pytest.raises(StageFailed, match=r"toy-1 is a file of weights, and a folder with a model_index\.json is need"):
+        open_repository(stored, "toy-1")
+
+
+def test_auto_takes_a_repository_where_rows_are_repositories(repository: Path, stored: Path) -> None:
+    """A LoRA lies there under the stage's name too, and is no model."""
+    _record_repository(repository, "toy-zz", folder=str(repository / "toy-5b"))
+
+    assert choose_weights(repository, "toy", [replace(REPOSITORY, name="toy-14b")], "auto") == "toy-5b"
+    assert choose_weights(repository, "toy", [replace(ROW, name="toy-4")], "auto") == "toy-1"
+
+
+def test_what_is_missing_is_said_with_the_command_that_brings_it(repository: Path, tmp_path: Path) -> None:
+    _record_repository(tmp_path, "toy-mine", folder="/gone", original="my models", stage="toy")
+    _record_repository(tmp_path, "toy-hub", folder="gone", stage="toy", repo="somebody/Toy")
+
+    assert [how_to_get(tmp_path, name, "toy", [REPOSITORY]) for name in ("toy-5b", "toy-mine", "toy-hub", "toy-x")] == [
+        "`framedaemon models pull toy-5b` brings it",
+        "`framedaemon models remove toy-mine` and then "
+        "`framedaemon models add 'my models' --for toy --as mine` brings it",
+        "`framedaemon models pull toy-hub` brings it",
+        "`framedaemon models list` shows what there is, and `framedaemon models add PATH --for toy --as x` takes in "
+        "what is yours",
+    ]
