@@ -1,7 +1,7 @@
 """AutoencoderKLWan of one and three megabytes, of both kinds, with random weights: what tests decode and encode by.
 
-The classes, depths and switches are the real ones; only the channels are few. Imports diffusers: import it in tests that
-have it.
+The classes, depths and switches are the real ones; only the channels are few. Imports diffusers: import it where it is
+installed.
 """
 
 from __future__ import annotations
