@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
@@ -22,6 +22,10 @@ from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from framedaemon.clip import Clip, ClipSpec, Frame, Rate
+from framedaemon.placement import Estimate as Estimate
+from framedaemon.placement import Machine as Machine
+from framedaemon.placement import Phase as Phase
+from framedaemon.placement import Placement as Placement
 from framedaemon.sources import Source, SourceKind
 
 StageKind: TypeAlias = Literal["generate", "interpolate", "encode"]
@@ -73,85 +77,6 @@ class EncoderOptions(Options):
     """mp4, mkv, webm, mov, gif, webp, png."""
     bit_depth: Literal[8, 10] = 8
     """Bits per sample in the file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a stage will need beyond what the process holds already. Never less than it really takes."""
-
-    vram: int = 0
-    """Bytes for weights and tensors: on the accelerator; where the stage works on the CPU, in main memory, beside
-    ``ram``."""
-    weights: int = 0
-    """Those of ``vram`` that smaller tiles do not save."""
-    ram: int = 0
-    """Bytes of main memory, wherever it works."""
-    disk: int = 0
-    """Bytes in the job's workspace; an encoder counts its finished video here."""
-    seconds: float = 0.0
-    """Of work, on a CPU."""
-    accelerated: float | None = None
-    """Seconds of work on an accelerator; None: as many, wherever it works."""
-    not_on_cpu: str = ""
-    """Why it must not work on a CPU, and what to do: a job that would come to that is refused with these words."""
-
-    def placed(self, placement: Placement, width: int, height: int) -> Estimate:
-        """What it comes to where ``placement`` puts it, for frames of ``width`` x ``height``."""
-        side = placement.tile
-        share = 1.0 if side is None else min(side, width) * min(side, height) / (width * height)
-        work = int((self.vram - self.weights) * share) * placement.batch
-        if share < 1 and self.vram:  # a whole frame is put together in float32, with the tiles' weights and a copy
-            work += 32 * width * height
-        if placement.device == "cpu":
-            return replace(self, vram=0, weights=0, ram=self.ram + self.weights + work)
-        seconds = self.seconds if self.accelerated is None else self.accelerated
-        return replace(self, vram=self.weights + work, seconds=seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What a job can count on."""
-
-    device: str
-    """``cpu``, ``cuda:0``, ``mps``."""
-    vram: int
-    """Bytes free on the device; 0 on a CPU."""
-    ram: int
-    """Bytes of main memory available."""
-    cores: int
-    """CPU cores that this process may use."""
-    identity: str = ""
-    """What it is and has in all, in use or not: another device, driver or amount of memory makes it another machine."""
-    models: Path = Path("models")
-    """The folder of the weights, for `find_weights`."""
-
-    @property
-    def known_as(self) -> str:
-        """What placements that fitted are remembered by."""
-        return f"{self.device} [{self.identity}]" if self.identity else self.device
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where and how small a stage works: the memory policy's answer."""
-
-    device: str = "cpu"
-    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
-    offload: Literal["none", "model", "group", "disk"] = "none"
-    tile: int | None = None
-    """Pixels on a side; None: whole frames."""
-    batch: int = 1
-    """Gaps, or frames, that go through a network at once."""
-    clear_cache_every: int = 0
-    """Source frames between two clearings of the accelerator's cache; 0: never."""
-    spool: Literal["none", "memory", "png"] = "none"
-    """Where a generator's frames wait when it cannot share the device with the interpolator: none, they stream."""
-    threads: int = 1
-    """CPU threads that the stage may use."""
-    reason: str = ""
-    """Why, in a few words for `explain` and the receipt."""
-    models: Path = Path("models")
-    """The folder of the weights, for `open_weights`: the machine's own, whatever a policy says."""
 
 
 @dataclass(frozen=True, slots=True)

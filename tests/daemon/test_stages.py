@@ -18,7 +18,6 @@ from framedaemon.stages import (
     Cut,
     Delivery,
     EncoderOptions,
-    Estimate,
     Gap,
     GeneratorOptions,
     InterpolatorOptions,
@@ -71,12 +70,6 @@ def test_options_do_not_change_between_promise_and_work() -> None:
         GeneratorOptions().seed = 3  # type: ignore[misc]
 
 
-def test_the_smallest_placement_is_the_default() -> None:
-    placement = Placement()
-
-    assert (placement.device, placement.threads, placement.batch, placement.clear_cache_every) == ("cpu", 1, 1, 0)
-
-
 def test_gaps_are_told_apart_by_identity() -> None:
     """Two gaps with the same pixels are two gaps, and comparing arrays would give no answer."""
     frame = np.zeros((2, 2, 3), np.uint8)
@@ -112,32 +105,3 @@ def test_the_three_kinds_work_together_as_their_protocols_say(tmp_path: Path) ->
     assert generator.unready(machine()) is None
     assert delivery.output.stat().st_size == encoder.estimate(spec, encoder.options()).disk
     assert [stage.loaded for stage in (generator, interpolator, encoder)] == [0, 0, 0]  # type: ignore[attr-defined]
-
-
-def test_an_estimate_comes_to_less_in_tiles_but_for_the_weights() -> None:
-    estimate = Estimate(vram=1000, weights=200, ram=50, disk=7, seconds=1.0)
-
-    placed = estimate.placed(Placement("cuda:0", tile=50), 100, 200)
-
-    together = 32 * 100 * 200  # the frame that the tiles are put together to
-    assert placed == Estimate(vram=300 + together, weights=200, ram=50, disk=7, seconds=1.0)
-
-
-def test_an_estimate_comes_to_more_for_several_gaps_at_a_time() -> None:
-    assert Estimate(vram=1000, weights=200).placed(Placement("cuda:0", batch=3), 100, 200).vram == 2600
-
-
-def test_on_the_cpu_an_estimate_is_all_main_memory() -> None:
-    placed = Estimate(vram=1000, weights=200, ram=50).placed(Placement(tile=1000), 100, 200)
-
-    assert (placed.vram, placed.ram) == (0, 1050)
-
-
-def test_the_seconds_of_an_estimate_are_those_of_the_device_it_works_on() -> None:
-    both, one = Estimate(seconds=100.0, accelerated=2.0), Estimate(seconds=100.0)
-
-    seconds = [
-        estimate.placed(Placement(device), 100, 200).seconds for estimate in (both, one) for device in ("cpu", "cuda:0")
-    ]
-
-    assert seconds == [100.0, 2.0, 100.0, 100.0]
