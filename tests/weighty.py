@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from framedaemon.fetching import place_of
-from framedaemon.weights import Source, Weights, WheelMember
+from framedaemon.published import Source, Weights, WheelMember
 
 MEMBER = "toy_weights/net.pkl"
 INDEX = WheelMember("toy-weights", "1.0", MEMBER)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         PluginMuted,
     )
     from framedaemon.hooks import HOOKS_VERSION, hookimpl
+    from framedaemon.published import Download, Repository, Weighted, Weights, WheelMember
     from framedaemon.scenes import FlowField, flow_agreement
     from framedaemon.sources import Footage, Picture, Source, SourceKind
     from framedaemon.stages import (
@@ -64,17 +65,7 @@ if TYPE_CHECKING:
         VideoSpec,
     )
     from framedaemon.task import StageTask
-    from framedaemon.weights import (
-        Download,
-        Repository,
-        Weighted,
-        Weights,
-        WheelMember,
-        choose_weights,
-        find_weights,
-        open_repository,
-        open_weights,
-    )
+    from framedaemon.weights import choose_weights, find_weights, open_repository, open_weights
 
 __version__ = "0.1.0"
 
@@ -152,12 +143,14 @@ _HOMES = {
         "VideoSpec",
     ),
     "task": ("StageTask",),
-    "weights": (
+    "published": (
         "Download",
         "Repository",
         "Weighted",
         "Weights",
         "WheelMember",
+    ),
+    "weights": (
         "choose_weights",
         "find_weights",
         "open_repository",

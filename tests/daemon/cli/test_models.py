@@ -13,7 +13,8 @@ import pytest
 
 from commands import PROGRAM, Commands, wait_until
 from framedaemon.instance import Instance
-from framedaemon.weights import Download, fault_of, find_weights
+from framedaemon.published import Download
+from framedaemon.weights import fault_of, find_weights
 from living import CONFIG, drop, make_instance
 from weighty import INDEX, Web, index_only, make_toy, make_wheel, toy_plugin, web
 

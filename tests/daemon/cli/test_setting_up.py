@@ -10,7 +10,8 @@ import pytest
 from commands import Commands
 from framedaemon import storing
 from framedaemon.instance import Instance
-from framedaemon.weights import Download, fault_of
+from framedaemon.published import Download
+from framedaemon.weights import fault_of
 from living import files_below
 from weighty import Web, make_toy, toy_plugin, web
 
