@@ -1,14 +1,7 @@
 """How much memory there is, and the memory policy we ship: a plugin like anybody's.
 
-The rule this project was born from clears the accelerator's cache more often the longer the clip:
-
-    source frames    clear every                          passes
-    fewer than 100   10 frames                            25 → 3, 81 → 9
-    100 and more     max(3, 30 // (frames // 10)) = 3     161 → 54
-
-Clearing alone does not help a process that holds every frame; ours hold none. So the policy goes on from there: it
-begins with the first rung of a ladder (clear every 2, every 1, smaller tiles, models off the device, the CPU) that by
-the stage's estimate fits into the memory that is free, and steps down one rung each time the stage runs out of it.
+It begins with the first rung of a stage's ladder that by the stage's estimate fits into the memory that is free, and
+steps down one rung each time the stage runs out of it.
 """
 
 from __future__ import annotations
@@ -23,43 +16,28 @@ from pathlib import Path
 from framedaemon.errors import OutOfMemory
 from framedaemon.hooks import hookimpl
 from framedaemon.identity import version_of
+from framedaemon.ladder import fits, fitting_rungs, phase_grid, rungs
 from framedaemon.settings import show_bytes
 from framedaemon.stages import Estimate, Machine, Placement
 from framedaemon.task import StageTask
 
 _ENDLESS = 1 << 62
 
-_MOST_TOGETHER = 8  # gaps; the weaver ends a stream that lets more than 16 wait
-
 _OWN, _MOUNT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
-def clear_cache_every(frames: int) -> int:
-    """Source frames between two clearings of the accelerator's cache."""
-    if frames < 100:
-        return 10
-    return max(3, 30 // (frames // 10))
-
-
-def cache_passes(frames: int) -> int:
-    """How often the cache is cleared in a clip of ``frames`` source frames."""
-    return -(-frames // clear_cache_every(frames))
-
-
 class DefaultMemoryPolicy:
-    """The table first, then a ladder downwards: to what fits, and one rung for each time that it did not."""
+    """A ladder downwards (see `ladder`): to what fits, and one rung for each time that it did not."""
 
     @hookimpl
     def memory_policy(self, stage: StageTask, estimate: Estimate, machine: Machine, attempt: int) -> Placement:
-        ladder = _cpu_ladder(machine) if machine.device == "cpu" else _device_ladder(stage, estimate, machine)
-        fitting = (rung for rung, placement in enumerate(ladder) if _fits(stage, estimate, machine, placement))
+        if estimate.phases:
+            return _place_phases(stage, estimate, machine, attempt)
+        ladder = rungs(stage, estimate, machine)
+        fitting = (rung for rung, placement in enumerate(ladder) if fits(stage, estimate, machine, placement))
         first = next(fitting, len(ladder) - 1)
         if first + attempt >= len(ladder):
-            wants = show_bytes(max(estimate.vram, estimate.ram))
-            raise OutOfMemory(
-                f"this ran out of memory {attempt} times, and no placement of {stage.name} is smaller than the last "
-                f"(it wants about {wants} for {stage.width}x{stage.height}): use a smaller width and height"
-            )
+            raise OutOfMemory(_no_smaller(stage, max(estimate.vram, estimate.ram), attempt))
         placement = ladder[first + attempt]
         if first == 0:
             return placement
@@ -68,50 +46,47 @@ class DefaultMemoryPolicy:
         return replace(placement, reason=f"{placement.reason}: {wants}")
 
 
-def _fits(stage: StageTask, estimate: Estimate, machine: Machine, placement: Placement) -> bool:
-    needs = estimate.placed(placement, stage.width, stage.height)
-    return (needs.vram <= machine.vram or not machine.vram) and (needs.ram <= machine.ram or not machine.ram)
+def _place_phases(stage: StageTask, estimate: Estimate, machine: Machine, attempt: int) -> Placement:
+    grid = phase_grid(stage, estimate, machine)
+    ladder = fitting_rungs(stage, estimate, machine)
+    if not ladder:
+        raise OutOfMemory(_nowhere(stage, estimate, machine, [row[-1] for row in grid]))
+    if attempt >= len(ladder):
+        last = estimate.placed(ladder[-1], stage.width, stage.height)
+        raise OutOfMemory(_no_smaller(stage, max(last.vram, last.ram), attempt))
+    placement = ladder[attempt]
+    wants = _too_large(stage, estimate, machine, grid[0][0])
+    return replace(placement, reason=f"{placement.reason}: {wants}") if wants else placement
 
 
-def _device_ladder(stage: StageTask, estimate: Estimate, machine: Machine) -> list[Placement]:
-    every = clear_cache_every(stage.frames)
-    # What is drawn from nothing needs the range of bfloat16; what is drawn between two frames the precision of float16.
-    on = Placement(
-        machine.device,
-        dtype="bfloat16" if stage.kind == "generate" else "float16",
-        clear_cache_every=1,
-        threads=machine.cores,
+def _too_large(stage: StageTask, estimate: Estimate, machine: Machine, placement: Placement) -> str:
+    """Which phases would not fit into the free memory as ``placement`` has them; nothing where all do."""
+    phases = estimate.placed(placement, stage.width, stage.height).phases
+    free = machine.ram if placement.device == "cpu" else machine.vram
+    takes = [f"{phase.name} {show_bytes(phase.taken)}" for phase in phases if free and phase.taken > free]
+    return f"else {', '.join(takes)} of {show_bytes(free)} free" if takes else ""
+
+
+def _no_smaller(stage: StageTask, wants: int, attempt: int) -> str:
+    return (
+        f"this ran out of memory {attempt} times, and no placement of {stage.name} is smaller than the last "
+        f"(it wants about {show_bytes(wants)} for {stage.width}x{stage.height}): use a smaller width and height"
     )
-    rungs = [
-        replace(
-            on,
-            batch=_batch(stage, estimate, machine),
-            clear_cache_every=every,
-            reason=f"clear the cache every {every} frames",
-        ),
-        replace(on, clear_cache_every=2, reason="clear the cache every 2 frames"),
-        replace(on, reason="clear the cache after every frame"),
-        replace(on, tile=512, reason="tiles of 512"),
-        replace(on, tile=256, reason="tiles of 256"),
-        replace(on, offload="group", tile=256, reason="models off the device"),
-    ]
-    return [*rungs, Placement(threads=machine.cores, tile=512, reason="on the CPU"), *_cpu_ladder(machine)[1:]]
 
 
-def _batch(stage: StageTask, estimate: Estimate, machine: Machine) -> int:
-    """How many gaps go through together: as many as half of the free memory holds, so that small frames fill a GPU."""
-    a_gap = estimate.vram - estimate.weights
-    if stage.kind != "interpolate" or a_gap <= 0:
-        return 1
-    return max(1, min(_MOST_TOGETHER, (machine.vram // 2 - estimate.weights) // a_gap))
-
-
-def _cpu_ladder(machine: Machine) -> list[Placement]:
-    return [
-        Placement(threads=machine.cores, reason="on the CPU"),
-        Placement(threads=1, tile=512, reason="on the CPU, one thread, tiles of 512"),
-        Placement(threads=1, tile=256, reason="on the CPU, one thread, tiles of 256"),
-    ]
+def _nowhere(stage: StageTask, estimate: Estimate, machine: Machine, smallest: list[Placement]) -> str:
+    """What is there, what each way would need, and what to do."""
+    ways = []
+    for placement in smallest:
+        needs = estimate.placed(placement, stage.width, stage.height)
+        device = f"{show_bytes(needs.vram)} on {machine.device} and " if needs.vram else ""
+        ways.append(f"{device}{show_bytes(needs.ram)} of main memory ({placement.reason})")
+    device = f"{machine.device} has {show_bytes(machine.vram)} free, " if machine.device != "cpu" else ""
+    return (
+        f"{stage.name}, {stage.frames} frames of {stage.width}x{stage.height}, fits nowhere here: {device}main memory "
+        f"{show_bytes(machine.ram)}. It needs one of: {'; '.join(ways)}. Free or add memory, or ask for fewer "
+        "[generate] frames or a smaller width and height"
+    )
 
 
 def this_machine(device: str, threads: int, models: Path = Path("models")) -> Machine:

@@ -87,6 +87,11 @@ class Phase:
     spill: int = 0
     """Bytes in the job's workspace where it works in tiles."""
 
+    @property
+    def taken(self) -> int:
+        """Bytes where it works, as it stands here."""
+        return self.weights + self.work
+
     def placed(self, placement: Placement, width: int, height: int) -> Phase:
         """What it comes to where ``placement`` puts it: ``weights`` and ``work`` on the device, or on the CPU.
 
@@ -146,13 +151,14 @@ class Estimate:
     def _phases_placed(self, placement: Placement, width: int, height: int) -> Estimate:
         phases = tuple(phase.placed(placement, width, height) for phase in self.phases)
         disk = self.disk + sum(phase.spill for phase in phases)
-        largest = max(phases, key=lambda phase: phase.weights + phase.work)
-        taken = largest.weights + largest.work
+        largest = max(phases, key=lambda phase: phase.taken)
         if placement.device == "cpu":
-            return replace(self, vram=0, weights=0, ram=self.ram + taken, disk=disk, phases=phases)
+            return replace(self, vram=0, weights=0, ram=self.ram + largest.taken, disk=disk, phases=phases)
         ram = self.ram + max(phase.streams for phase in phases)
         seconds = self._seconds_on_device
-        return replace(self, vram=taken, weights=largest.weights, ram=ram, disk=disk, seconds=seconds, phases=phases)
+        return replace(
+            self, vram=largest.taken, weights=largest.weights, ram=ram, disk=disk, seconds=seconds, phases=phases
+        )
 
     @property
     def _seconds_on_device(self) -> float:

@@ -13,9 +13,7 @@ from framedaemon.errors import OutOfMemory
 from framedaemon.memory import (
     DefaultMemoryPolicy,
     available_ram,
-    cache_passes,
     cgroup_room,
-    clear_cache_every,
     oom_kills,
     this_machine,
     total_ram,
@@ -46,15 +44,6 @@ def _ladder(on: Machine) -> list[Placement]:
         return True
 
     return [_place(on, attempt) for attempt in takewhile(fits, count())]
-
-
-@pytest.mark.parametrize(
-    ("frames", "every", "passes"),
-    [(25, 10, 3), (81, 10, 9), (99, 10, 10), (100, 3, 34), (161, 3, 54), (16_100, 3, 5367), (1, 10, 1)],
-)
-def test_the_cache_is_cleared_as_the_table_says(frames: int, every: int, passes: int) -> None:
-    assert clear_cache_every(frames) == every
-    assert cache_passes(frames) == passes
 
 
 @pytest.mark.parametrize(("frames", "every"), [(25, 10), (81, 10), (161, 3)])
