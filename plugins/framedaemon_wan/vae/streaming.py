@@ -12,13 +12,16 @@ Imports torch and diffusers: import it only where the stage is loaded.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, TypeAlias
 
 import torch
-from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, unpatchify
 from torch import Tensor, nn
 
 from framedaemon import Frame, StageFailed
+
+Vae: TypeAlias = Any
+"""An AutoencoderKLWan: a decorator hides its attributes from type checkers."""
 
 
 class Chunks:
@@ -34,14 +37,16 @@ class Chunks:
     def draw(self, latent: Tensor) -> Tensor:
         """What a decoder makes of the next latent frame (1, C, 1, h, w): (1, C', 1 or 4, H, W)."""
         first, self._begun = not self._begun, True
-        return self._network(latent, feat_cache=self._features, feat_idx=[0], first_chunk=first)
+        drawn: Tensor = self._network(latent, feat_cache=self._features, feat_idx=[0], first_chunk=first)
+        return drawn
 
     def encode(self, pictures: Tensor) -> Tensor:
         """What an encoder makes of the next pictures, 1 the first time and 4 from then on: (1, C', 1, h, w)."""
-        return self._network(pictures, feat_cache=self._features, feat_idx=[0])
+        encoded: Tensor = self._network(pictures, feat_cache=self._features, feat_idx=[0])
+        return encoded
 
 
-def decode(vae: AutoencoderKLWan, latents: Tensor) -> Iterator[Tensor]:
+def decode(vae: Vae, latents: Tensor) -> Iterator[Tensor]:
     """The video of ``latents`` as it is drawn: (1, 3, H, W), then (4, 3, H, W) for each further latent frame.
 
     latents: (1, C, T, h, w), denormalised, of the VAE's dtype and device.
@@ -58,10 +63,10 @@ def decode(vae: AutoencoderKLWan, latents: Tensor) -> Iterator[Tensor]:
         del pictures  # not to stand beside the next
 
 
-def to_pictures(vae: AutoencoderKLWan, drawn: Tensor) -> Tensor:
+def to_pictures(vae: Vae, drawn: Tensor) -> Tensor:
     """What the decoder drew, (1, C', N, H', W'), as pictures (N, 3, H, W) of -1..1."""
     if vae.config.patch_size is not None:
-        drawn = unpatchify(drawn, patch_size=vae.config.patch_size)
+        drawn = unpatchify(drawn, patch_size=vae.config.patch_size)  # type: ignore[no-untyped-call]  # has none
     return drawn.clamp(-1.0, 1.0)[0].transpose(0, 1)
 
 
