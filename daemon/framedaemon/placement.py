@@ -43,10 +43,10 @@ class Placement:
     device: str = "cpu"
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     storage: Literal["same", "float8"] = "same"
-    """How weights that stream (`Phase.streams`) are kept: as ``dtype``, or in float8_e4m3fn and widened to ``dtype``
-    layer by layer."""
+    """How weights are kept that a phase narrows: as ``dtype``, or in float8_e4m3fn and widened to ``dtype`` layer by
+    layer."""
     offload: Literal["none", "group"] = "none"
-    """group: weights that stream wait in main memory and come to the device layer by layer."""
+    """group: what `Phase.streams` waits in main memory and comes to the device layer by layer."""
     tile: int | None = None
     """Pixels on a side; None: whole frames."""
     batch: int = 1
@@ -76,10 +76,15 @@ class Phase:
     weights: int = 0
     """Bytes on the device while it works."""
     streams: int = 0
-    """Those of ``weights``, of 16 bits a number, that float8 halves and that can wait in main memory. Where there are
-    any, ``work`` is of 16 bits too, and on a CPU, in float32, both double."""
+    """Those of ``weights``, of 16 bits a number, that can come to the device layer by layer. Where there are any,
+    ``work`` is of 16 bits too, and on a CPU, in float32, both double."""
+    narrows: bool = True
+    """float8 halves what ``streams``."""
     layer: int = 0
-    """Those of ``streams`` that belong to the largest layer: with group offload two stand on the device at once."""
+    """Those of ``streams`` that belong to the largest layer."""
+    waits: int | None = None
+    """Bytes of main memory that ``streams`` take where they wait for the device; None: as many. PyTorch rounds each
+    tensor that it locks into memory up to a power of two."""
     work: int = 0
     """Bytes for tensors, with whole frames."""
     tiled: bool = False
@@ -95,22 +100,22 @@ class Phase:
     def placed(self, placement: Placement, width: int, height: int) -> Phase:
         """What it comes to where ``placement`` puts it: ``weights`` and ``work`` on the device, or on the CPU.
 
-        ``streams`` is what waits in main memory for the device, or on its way there, and ``layer`` is 0.
+        ``streams`` is then what stands in main memory beside that, and ``layer`` is 0.
         """
         share = placement.share(width, height) if self.tiled else 1.0
         work, spill = int(self.work * share), self.spill if share < 1 else 0
-        stays = self.weights - self.streams
+        stays, float8 = self.weights - self.streams, self.narrows and placement.storage == "float8"
+        kept = self.streams // 2 if float8 else self.streams
         if placement.device == "cpu":
-            narrow = 2 if self.streams else 1
-            return Phase(self.name, stays + 2 * self.streams, work=work * narrow, tiled=self.tiled, spill=spill)
-        kept = self.streams // 2 if placement.storage == "float8" else self.streams
-        if placement.offload == "group":
-            weights, waits = stays + min(2 * self.layer, self.streams), kept
-        elif placement.storage == "float8":  # narrowed in main memory, then brought over; one layer is widened at once
-            weights, waits = stays + kept + self.layer, kept
+            work, weights, beside = work * (2 if self.streams else 1), stays + 2 * self.streams, 0
+        elif placement.offload == "group":  # a layer works while the next one comes
+            waits = self.streams if self.waits is None else self.waits
+            weights, beside = stays + min(2 * self.layer, self.streams), waits // 2 if float8 else waits
+        elif float8:  # narrowed in main memory, then brought over; there a layer at a time is widened
+            weights, beside = stays + kept + self.layer, kept
         else:
-            weights, waits = self.weights, 0
-        return Phase(self.name, weights, waits, work=work, tiled=self.tiled, spill=spill)
+            weights, beside = self.weights, 0
+        return Phase(self.name, weights, beside, work=work, tiled=self.tiled, spill=spill)
 
 
 @dataclass(frozen=True, slots=True)

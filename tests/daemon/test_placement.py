@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import pytest
 
@@ -47,6 +48,12 @@ def test_the_seconds_of_an_estimate_are_those_of_the_device_it_works_on() -> Non
 
 EXPERT = Phase("expert", weights=29_000, streams=28_000, layer=100, work=4000)
 DECODE = Phase("decode", weights=500, work=20_000, tiled=True, spill=3000)
+WAYS: tuple[tuple[Literal["none", "group"], Literal["same", "float8"]], ...] = (
+    ("none", "same"),
+    ("none", "float8"),
+    ("group", "same"),
+    ("group", "float8"),
+)
 PHASES = Estimate(ram=70, disk=7, seconds=100.0, accelerated=2.0, phases=(EXPERT, DECODE))
 
 
@@ -80,6 +87,26 @@ def test_with_group_offload_two_layers_are_on_the_device_and_the_rest_waits_in_m
 
     assert [wide.vram, wide.ram] == [1000 + 2 * 100 + 4000, 70 + 28_000]
     assert [narrow.vram, narrow.ram] == [1000 + 2 * 100 + 4000, 70 + 14_000]
+
+
+def test_what_is_locked_into_main_memory_may_take_more_there_than_on_the_device() -> None:
+    locked = replace(EXPERT, waits=40_000)
+
+    ram = [
+        locked.placed(Placement("cuda:0", offload=offload, storage=storage), 400, 400).streams
+        for offload, storage in WAYS
+    ]
+
+    assert ram == [0, 14_000, 40_000, 20_000]
+
+
+def test_what_float8_would_spoil_is_kept_in_16_bits() -> None:
+    text = replace(EXPERT, narrows=False)
+
+    placed = [text.placed(Placement("cuda:0", offload=offload, storage=storage), 400, 400) for offload, storage in WAYS]
+
+    assert [phase.weights for phase in placed] == [29_000, 29_000, 1200, 1200]
+    assert [phase.streams for phase in placed] == [0, 0, 28_000, 28_000]
 
 
 def test_what_is_of_16_bits_on_a_device_takes_twice_as_much_on_a_cpu() -> None:
