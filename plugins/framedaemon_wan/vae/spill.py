@@ -79,7 +79,7 @@ class Spill:
         return Reader(self._place(tile.row, tile.column - 1, RIGHT))
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
-        """The frames from ``start`` on, (H, W, 3) uint8, read and put together one by one; only when none is missing."""
+        """The frames from ``start`` on, (H, W, 3) uint8, put together one by one; only when none is missing."""
         height, width = (
             sum(self._pixels(span) for span in axis.spans()) for axis in (self._grid.down, self._grid.across)
         )
