@@ -82,9 +82,9 @@ class Phase:
     """float8 halves what ``streams``."""
     layer: int = 0
     """Those of ``streams`` that belong to the largest layer."""
-    waits: int | None = None
-    """Bytes of main memory that ``streams`` take where they wait for the device; None: as many. PyTorch rounds each
-    tensor that it locks into memory up to a power of two."""
+    read: int = 0
+    """Bytes of main memory while its weights are read; 0: their files have them as a device takes them, and are mapped
+    into memory that others can have."""
     work: int = 0
     """Bytes for tensors, with whole frames."""
     tiled: bool = False
@@ -109,13 +109,12 @@ class Phase:
         if placement.device == "cpu":
             work, weights, beside = work * (2 if self.streams else 1), stays + 2 * self.streams, 0
         elif placement.offload == "group":  # a layer works while the next one comes
-            waits = self.streams if self.waits is None else self.waits
-            weights, beside = stays + min(2 * self.layer, self.streams), waits // 2 if float8 else waits
+            weights, beside = stays + min(2 * self.layer, self.streams), kept
         elif float8:  # narrowed in main memory, then brought over; there a layer at a time is widened
             weights, beside = stays + kept + self.layer, kept
         else:
             weights, beside = self.weights, 0
-        return Phase(self.name, weights, beside, work=work, tiled=self.tiled, spill=spill)
+        return Phase(self.name, weights, max(beside, self.read), work=work, tiled=self.tiled, spill=spill)
 
 
 @dataclass(frozen=True, slots=True)
