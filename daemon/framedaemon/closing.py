@@ -2,6 +2,7 @@
 
     job    video made ─▶ row 'publishing' with its name ─▶ rename into output/ ─▶ receipt beside it ─▶ row 'done'
     drop   every job ended ─▶ row 'closing' with its place ─▶ picture to input/done/ or failed/ ─▶ row 'closed'
+                                                    (waiting/, where a video of it is a preview)
 
 Each step is recorded before it is taken, and recognised if it was taken when the daemon starts again.
 """
@@ -10,19 +11,24 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
+from framedaemon.approval import clear_finished, is_approved, previews
 from framedaemon.errors import StageFailed
 from framedaemon.instance import Instance
 from framedaemon.ledger import AttemptRow, DropRow, JobRow, Ledger
-from framedaemon.naming import free_paths, show
+from framedaemon.log import get_log
+from framedaemon.naming import APPROVED, WAITING, free_paths, mirrored, show
 from framedaemon.shares import Shares
-from framedaemon.workspace import Workspace, move, move_aside, real_folder, write_atomically
+from framedaemon.workspace import SHEET, Workspace, move, move_aside, real_folder, write_atomically
 
 RECEIPT_SUFFIX = ".json"
+SHEET_SUFFIX = ".jpg"
 
 
 class Closing:
@@ -49,7 +55,9 @@ class Closing:
                 target = self._move_out(job, made, output)
             if target is None:
                 raise StageFailed(f"the finished video is not in {show(folder)} any more")
-            self._write_receipt(folder / "receipt.json", target)
+            sheet = self._move_sheet(folder / SHEET, target)
+            self._write_receipt(folder / "receipt.json", target, sheet)
+            clear_finished(output, self._ledger, job)
         self._ledger.finish(job.id, "done", "", now)
         shutil.rmtree(folder, ignore_errors=True)  # checkpoints: other jobs of its drop may need the room
         return self._instance.output / target.relative_to(output)
@@ -62,16 +70,22 @@ class Closing:
         jobs = self._ledger.jobs_of(drop.id)
         failed = [job for job in jobs if job.state != "done"]
         workspace = Workspace(self._instance.jobs / drop.id)
-        folder = self._instance.failed if failed else self._instance.done
+        shown = [job for job in jobs if previews(job)]
+        folder = self._instance.failed if failed else self._instance.waiting if shown else self._instance.done
         rests = self._put_away(drop, workspace.source, folder.name, self._explain(drop, failed) if failed else None)
         self._ledger.close_drop(drop.id, str(rests))
         workspace.remove()
+        if folder == self._instance.waiting:
+            look_at = [show(str(self._instance.output / job.output)) for job in shown if job.output is not None]
+            approve = f"framedaemon approve {shlex.quote(show(str(mirrored(str(rests)))))}"
+            get_log().info("preview_waits", name=show(drop.name), look_at=look_at, approve=approve)
 
     def _move_out(self, job: JobRow, made: Path, output: Path) -> Path:
         folder = output / PurePosixPath(job.stem).parent
         folder.mkdir(parents=True, exist_ok=True)
+        endings = (made.suffix, RECEIPT_SUFFIX, *([SHEET_SUFFIX] if (made.parent / SHEET).exists() else []))
         while True:
-            target, _ = free_paths(folder, PurePosixPath(job.stem).name, (made.suffix, RECEIPT_SUFFIX))
+            target, *_ = free_paths(folder, PurePosixPath(job.stem).name, endings)
             self._ledger.publishing(job.id, str(target.relative_to(output)))
             try:
                 move(made, target)
@@ -79,13 +93,20 @@ class Closing:
                 continue  # somebody took the name this very moment
             return target
 
-    def _write_receipt(self, written: Path, video: Path) -> None:
-        """Put the receipt beside the video, with the name that the video got."""
+    def _move_sheet(self, made: Path, video: Path) -> Path | None:
+        """Put a preview's contact sheet beside it; None where there is none, or an earlier call did."""
+        name = video.name if video.is_dir() else video.stem
+        return move_aside(made, video.with_name(f"{name}{SHEET_SUFFIX}")) if made.exists() else None
+
+    def _write_receipt(self, written: Path, video: Path, sheet: Path | None) -> None:
+        """Put the receipt beside the video, with the names that the video and its contact sheet got."""
         if not written.exists():
             return  # an earlier call did
         facts = json.loads(written.read_text(encoding="ascii"))
         facts["video"]["file"] = video.name
         name = video.name if video.is_dir() else video.stem
+        if "sheet" in facts:
+            facts["sheet"]["file"] = sheet.name if sheet is not None else f"{name}{SHEET_SUFFIX}"
         data = json.dumps(facts, indent=2, ensure_ascii=True) + "\n"
         write_atomically(video.parent / f"{name}{RECEIPT_SUFFIX}", data.encode("ascii"))
         written.unlink()
@@ -95,11 +116,14 @@ class Closing:
 
         ``folder``: done or failed. Returns where the picture is, below input/.
         """
-        below = PurePosixPath(folder) / PurePosixPath(drop.name).parent
+        below = PurePosixPath(folder) / mirrored(drop.name).parent
         if drop.rests is not None:  # after a crash it goes where it was going: its sidecar may be there already
             below = PurePosixPath(drop.rests).parent
         sidecar = source / drop.sidecar if drop.sidecar is not None else None
         with self._shares.held(self._instance.input) as held:
+            if folder == WAITING:
+                with suppress(OSError), real_folder(held, APPROVED / mirrored(drop.name).parent, make=True):
+                    pass  # where it is to be moved
             try:
                 with real_folder(held, below, make=drop.rests is None, moved=True) as place:
                     return below / self._put_into(place, below, drop, source, reason)
@@ -139,9 +163,9 @@ class Closing:
             history = self._ledger.attempts(job.id)
             if len(history) > 1:
                 lines += ["  What was tried:", *(f"  {_attempt(attempt)}" for attempt in history), ""]
-        lines += [
-            "To try again, mend what is said above and move the picture (and its .toml) back into input/.",
-        ]
+        lines.append("To try again, mend what is said above and move the picture (and its .toml) back into input/.")
+        if is_approved(drop.name):
+            lines.append("A preview is made anew then; to have what was approved, move it back into input/approved/.")
         if (self._instance.logs / "jobs" / f"{failed[0].id}.jsonl").exists():  # not for what was refused unopened
             lines.append(f"More is in output/logs/jobs/{failed[0].id}.jsonl.")
         lines.append("")

@@ -34,7 +34,7 @@ from framedaemon.instance import Instance
 from framedaemon.ledger import STRIKES, JobRow, JobState, Ledger, Outcome
 from framedaemon.log import get_log
 from framedaemon.messages import Advanced, Ended, Finished, Order, Planned, Ready
-from framedaemon.naming import show
+from framedaemon.naming import mirrored, show
 from framedaemon.recipe import Recipe
 from framedaemon.settings import Settings
 from framedaemon.status import Progress
@@ -223,7 +223,7 @@ class Dispatch:
         workspace = Workspace(self._instance.jobs / job.drop_id)
         return Order(
             job=job.id,
-            name=job.name,
+            name=str(mirrored(job.name)),
             source=str(workspace.source / job.name.rpartition("/")[2]),
             folder=str(workspace.job(job.number)),
             recipe=Recipe.from_json(job.recipe),

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from framedaemon.lease import has_writer
-from framedaemon.naming import show
+from framedaemon.naming import WAITING, show
 from framedaemon.settings import InboxSettings
 from framedaemon.sidecars import FOLDER_DEFAULTS, pair_up
 
@@ -28,7 +28,7 @@ _UNFINISHED = (
 )
 _CLUTTER = {"thumbs.db", "desktop.ini", FOLDER_DEFAULTS}
 _SYSTEM_FOLDERS = {"@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__macosx"}
-_OURS = {"done", "failed"}
+_OURS = {"done", "failed", WAITING}
 _REFUSED_KINDS = {
     stat.S_IFLNK: "a link; put the file itself here",
     stat.S_IFIFO: "a named pipe, not a file",
@@ -82,8 +82,8 @@ class Arrival:
     def unchanged(self) -> bool:
         """Whether the file and its sidecar are still those that were scanned; ask right before taking them."""
         try:
-            return _identify(os.lstat(self.path)) == self.identity and (
-                self.sidecar is None or _identify(os.lstat(self.sidecar)) == self.sidecar_identity
+            return identify(os.lstat(self.path)) == self.identity and (
+                self.sidecar is None or identify(os.lstat(self.sidecar)) == self.sidecar_identity
             )
         except OSError:
             return False
@@ -195,7 +195,8 @@ def _ignored(name: str) -> bool:
     return low.endswith(_UNFINISHED) or low in _CLUTTER or ".sync-conflict-" in low
 
 
-def _identify(status: os.stat_result) -> Identity:
+def identify(status: os.stat_result) -> Identity:
+    """What a file is known again by."""
     return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
@@ -247,7 +248,7 @@ class _Look:
 
     def _settle(self, key: str, status: os.stat_result, sidecar: str | None, beside: os.stat_result | None) -> _Seen:
         """What is known of the pair now; ``ready`` once it has settled and its writers are gone."""
-        identity = (_identify(status), None if beside is None else _identify(beside))
+        identity = (identify(status), None if beside is None else identify(beside))
         seen = self.before.get(key)
         if seen is None or seen.identity != identity:
             seen = _Seen(identity, self.now, ready=False, refusal=None)
@@ -280,7 +281,7 @@ class _Look:
         try:
             fd = os.open(f"{self.root}/{key}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                same = _identify(os.fstat(fd)) == _identify(status)
+                same = identify(os.fstat(fd)) == identify(status)
                 return same and not has_writer(fd), None
             finally:
                 os.close(fd)

@@ -1,7 +1,7 @@
 """An instance: one folder that holds all that a daemon reads and writes.
 
     config.toml
-    input/    pictures to come;   done/ and failed/ hold those that were
+    input/    pictures to come;   done/ and failed/ hold those that were, waiting/ those that were previewed
     output/   videos;             logs/
     tmp/      ledger.sqlite3, lock, jobs/ with a folder for each job at work
     plugins/  drop-in stages, *.py
@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from framedaemon.errors import SettingsError
+from framedaemon.naming import APPROVED, WAITING
 
 INSTANCE_VARIABLE = "FRAMEDAEMON_INSTANCE"
 
@@ -46,6 +47,16 @@ class Instance:
     def failed(self) -> Path:
         """Where a picture lies that gave no video, with the reason beside it."""
         return self.input / "failed"
+
+    @property
+    def waiting(self) -> Path:
+        """Where a picture waits whose preview is to be looked at; there once there was one."""
+        return self.input / WAITING
+
+    @property
+    def approved(self) -> Path:
+        """Where it is moved by whoever wants the whole of it; there from then on."""
+        return self.input / APPROVED
 
     @property
     def output(self) -> Path:

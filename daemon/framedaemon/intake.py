@@ -15,14 +15,16 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from framedaemon.approval import clear_away, is_approved, origin_of, recipes_from, sidecar_of
 from framedaemon.errors import JobRejected
-from framedaemon.inbox import Arrival
+from framedaemon.inbox import Arrival, identify
 from framedaemon.instance import Instance
 from framedaemon.layers import load_layers, read_request
 from framedaemon.ledger import DropRow, Ledger
-from framedaemon.naming import first_free, numbered, output_path, show
+from framedaemon.naming import APPROVED, PREVIEW, WAITING, first_free, mirrored, numbered, output_path, show
 from framedaemon.recipe import Recipe, Request
 from framedaemon.settings import Settings
 from framedaemon.sidecars import pair_up
@@ -49,6 +51,7 @@ class Intake:
         self._listed: dict[Path, set[str]] = {}
         self._blocked: dict[Path, str] = {}
         self._stuck: dict[str, str] = {}
+        self._previewed: dict[str, DropRow] | None = None
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -63,9 +66,12 @@ class Intake:
         """Take the arrivals that are still as they were scanned; returns each drop, and why it is refused if it is."""
         for memory in (self._listed, self._blocked, self._stuck):
             memory.clear()
+        self._previewed = None
         taken = []
         for start in range(0, len(arrivals), BATCH):
-            batch = [(new_drop_id(now), a) for a in arrivals[start : start + BATCH] if self._takable(a)]
+            batch = [
+                (new_drop_id(now), self._with_sidecar(a)) for a in arrivals[start : start + BATCH] if self._takable(a)
+            ]
             if not batch:
                 continue
             self._ledger.claiming(
@@ -111,6 +117,7 @@ class Intake:
             workspace.remove()
             self._ledger.forget_drop(drop.id)
             return None
+        self._previewed = None
         _remove_original(workspace.source / name, path)
         if drop.sidecar is not None and not _goes_by(drop.sidecar, path.parent):
             _remove_original(workspace.source / drop.sidecar, path.parent / drop.sidecar)
@@ -145,6 +152,25 @@ class Intake:
         if status.st_size > room.f_bavail * room.f_frsize:
             return "there is no room for it in tmp/"
         return None
+
+    def _with_sidecar(self, arrival: Arrival) -> Arrival:
+        """An approved picture whose sidecar was left in input/waiting/: that is put beside it, and taken along."""
+        if arrival.sidecar is not None or not is_approved(arrival.name):
+            return arrival
+        origin = origin_of(self._ledger, arrival.name)
+        left = sidecar_of(origin) if origin is not None else None
+        if origin is None or left is None or left.parts[0] != WAITING:
+            return arrival
+        below, name = mirrored(arrival.name).parent, str(PurePosixPath(arrival.name).with_name(left.name))
+        with (
+            suppress(OSError),
+            real_folder(arrival.root, left.parent, moved=True) as there,
+            real_folder(arrival.root, APPROVED / below) as here,
+        ):
+            if not os.path.lexists(there / PurePosixPath(arrival.name).name):  # else it is a copy that was approved
+                move(there / left.name, here / left.name)
+                return replace(arrival, sidecar_name=name, sidecar_identity=identify((here / left.name).lstat()))
+        return arrival
 
     def _move_in(self, id: str, arrival: Arrival) -> bool:
         """Move the arrival's files; False when its picture vanished meanwhile, or its folder does not let go of it."""
@@ -186,6 +212,7 @@ class Intake:
     def _open(self, id: str, refusal: str | None, now: float) -> tuple[DropRow, JobRejected | None]:
         """Read what is asked for and queue the jobs. A drop that is refused has one job, which has failed."""
         drop = self._ledger.drop(id)
+        self._clear_rejected(drop)
         request, rejected = self._request(drop, refusal)
         for number, (recipe, stem) in enumerate(zip(request.recipes, self._stems(drop, request), strict=True), start=1):
             self._ledger.add_job(id, number, recipe.to_json(), stem, request.priority, now)
@@ -194,22 +221,44 @@ class Intake:
         self._ledger.set_drop(id, "open")
         return self._ledger.drop(id), rejected
 
+    def _clear_rejected(self, drop: DropRow) -> None:
+        """Remove the preview of a picture that was moved from input/waiting/ back to where it had come from."""
+        if self._previewed is None:
+            self._previewed = self._ledger.resting_in(WAITING)
+        preview = self._previewed.get(f"{WAITING}/{drop.name}")
+        if preview is not None and not os.path.lexists(self._instance.input / (preview.rests or "")):
+            for job in self._ledger.jobs_of(preview.id):
+                clear_away(self._instance.output, job)
+
     def _request(self, drop: DropRow, refusal: str | None) -> tuple[Request, JobRejected | None]:
         try:
             if refusal is not None:
                 raise JobRejected(f"{show(PurePosixPath(drop.name).name)}: {refusal}")
+            origin = origin_of(self._ledger, drop.name) if is_approved(drop.name) else None
+            if origin is not None:
+                priority = self._ledger.jobs_of(origin.id)[0].priority
+                return Request(recipes_from(self._ledger, origin), priority), None
             sidecar = self.workspace(drop.id).source / drop.sidecar if drop.sidecar is not None else None
             defaults = self._settings.defaults.layer()
-            return read_request([defaults, *load_layers(self._instance.input, drop.name, sidecar)]), None
+            request = read_request([defaults, *load_layers(self._instance.input, drop.name, sidecar)])
+            if is_approved(drop.name):  # without having been previewed
+                recipes = tuple(recipe.model_copy(update={"preview": False}) for recipe in request.recipes)
+                request = replace(request, recipes=recipes)
+            return request, None
         except JobRejected as error:
             return Request((Recipe(),)), error
 
     def _stems(self, drop: DropRow, request: Request) -> Iterator[str]:
         """A free name in output/ for each job; each is to be reserved before the next is asked for."""
         wanted = output_path(drop.name)
-        for _ in request.recipes:
-            n = first_free(lambda n: self._taken(str(wanted.with_name(numbered(wanted.name, n)))))
-            yield str(wanted.with_name(numbered(wanted.name, n)))
+
+        def stem(n: int, mark: str) -> str:
+            return str(wanted.with_name(f"{numbered(wanted.name, n)}{mark}"))
+
+        for recipe in request.recipes:
+            marks = ("", PREVIEW) if recipe.preview else ("",)  # the whole is to get the preview's number
+            n = first_free(lambda n: any(self._taken(stem(n, mark)) for mark in marks))  # noqa: B023  (called here)
+            yield stem(n, marks[-1])
 
     def _taken(self, stem: str) -> bool:
         path = self._instance.output / stem

@@ -23,7 +23,7 @@ from pydantic import Field, JsonValue
 
 from framedaemon.clip import Rate
 from framedaemon.errors import JobRejected
-from framedaemon.naming import show
+from framedaemon.naming import mirrored, show
 from framedaemon.recipe import Factor, InterpolateChoice, Recipe, Request, StageChoice, StageName
 from framedaemon.sidecars import FOLDER_DEFAULTS
 from framedaemon.stages import EncoderOptions, GeneratorOptions, Options, StageKind
@@ -38,6 +38,7 @@ _MAX_NESTING = 3
 
 class _Generate(GeneratorOptions):
     use: StageName = "auto"
+    preview: bool = False
 
 
 class _Interpolate(Options):
@@ -53,8 +54,9 @@ class _Encode(EncoderOptions):
     use: StageName = "auto"
 
 
+# The core's own keys, of the whole recipe and of the timeline: no stage is told of them.
+_WHOLE = ("preview",)
 _TIMING = tuple(key for key in _Interpolate.model_fields if key != "use")
-"""The timeline's own keys: no stage is told of them."""
 
 # What every stage of a kind understands; other keys are the stage's own.
 _SHARED: Mapping[StageKind, type[Options]] = {"generate": _Generate, "interpolate": _Interpolate, "encode": _Encode}
@@ -97,7 +99,8 @@ def load_layers(input_folder: Path, name: str, sidecar: Path | None) -> tuple[La
     Those are the ``defaults.toml`` of input/ and of each folder down to the picture's, and the sidecar, wherever it
     stands now. Raises JobRejected with the problems of all of them.
     """
-    folders = [PurePosixPath(), *reversed(PurePosixPath(name).parent.parents[:-1]), PurePosixPath(name).parent]
+    below = mirrored(name).parent
+    folders = [PurePosixPath(), *reversed(below.parents[:-1]), below]
     relative = dict.fromkeys(folder / FOLDER_DEFAULTS for folder in folders)
     files = [(input_folder / path, f"input/{show(path.as_posix())}", False) for path in relative]
     if sidecar is not None:
@@ -185,7 +188,10 @@ def _check_value(value: JsonValue, where: str, depth: int = 0) -> Iterable[str]:
 def _stack(layers: Sequence[Layer]) -> Recipe:
     """One recipe out of checked layers. Raises TomlError for what contradicts itself across them."""
     generate, interpolate, encode = (_merge(kind, layers) for kind in KINDS)
-    return Recipe(generate=generate, interpolate=_timing(interpolate), encode=encode)
+    generate, ours = _apart(generate, _WHOLE)
+    interpolate, timing = _apart(interpolate, _TIMING)
+    timed = InterpolateChoice.model_validate({**interpolate.model_dump(), **timing})
+    return Recipe.model_validate({"generate": generate, "interpolate": timed, "encode": encode, **ours})
 
 
 def _merge(kind: StageKind, layers: Sequence[Layer]) -> StageChoice:
@@ -218,12 +224,12 @@ def _silenced(kind: StageKind, use: str, options: Table, table: Table) -> list[s
     return silenced
 
 
-def _timing(choice: StageChoice) -> InterpolateChoice:
-    """The choice with the timeline's own keys taken out of the stage's options."""
+def _apart(choice: StageChoice, keys: Iterable[str]) -> tuple[StageChoice, Table]:
+    """The choice without ``keys``, and what those say: they are the core's own, and the stage is not told of them."""
     options = dict(choice.options)
-    timing = {key: options.pop(key) for key in _TIMING if key in options}
+    apart = {key: options.pop(key) for key in keys if key in options}
     origins = {key: choice.origins[key] for key in options}
-    return InterpolateChoice.model_validate({"use": choice.use, "options": options, "origins": origins, **timing})
+    return StageChoice(use=choice.use, options=options, origins=origins), apart
 
 
 def _table(layer: Layer, kind: StageKind) -> Table:

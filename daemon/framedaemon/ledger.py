@@ -95,6 +95,18 @@ class Ledger:
         query = f"SELECT *, {ended} AS ended FROM drops WHERE state = 'closed' ORDER BY rowid"  # noqa: S608
         return ((read_drop(row), row["ended"]) for row in self._db.execute(query))
 
+    def resting_in(self, folder: str) -> dict[str, DropRow]:
+        """Drops that were put into ``folder`` of input/, by their places there; of several in one place the last."""
+        query = "SELECT * FROM drops WHERE state = 'closed' AND substr(rests, 1, ?) = ? ORDER BY rowid"
+        place = os.fsencode(f"{folder}/")
+        return {drop.rests or "": drop for drop in map(read_drop, self._db.execute(query, (len(place), place)))}
+
+    def last_closed(self, rests: str, name: str) -> DropRow | None:
+        """The last drop to be taken of those that were put to ``rests``, or had come as ``name``."""
+        query = "SELECT * FROM drops WHERE state = 'closed' AND (rests = ? OR name = ?) ORDER BY rowid DESC LIMIT 1"
+        row = self._db.execute(query, (os.fsencode(rests), os.fsencode(name))).fetchone()
+        return read_drop(row) if row is not None else None
+
     def unclosed(self) -> list[str]:
         """Ids of the drops whose jobs have all ended, and whose files were not put away, the oldest first."""
         query = (

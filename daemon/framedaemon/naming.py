@@ -14,6 +14,10 @@ from pathlib import Path, PurePosixPath
 
 MAX_BYTES = 200
 """Of an output's stem in UTF-8; leaves room in 255 for a number, a suffix and the copies that systems make."""
+WAITING, APPROVED = "waiting", "approved"
+"""Folders of input/ for pictures whose preview is there: as long as nobody has seen it, and from then on."""
+PREVIEW = ".preview"
+"""Ends the stem of a preview: ``photo.preview.mp4``."""
 _NAME_MAX = 255
 _EMPTY = "picture"
 _LOGS = "logs"  # output/logs/ is the daemon's own
@@ -34,9 +38,16 @@ def output_stem(name: str) -> str:
 
 def output_path(name: str) -> PurePosixPath:
     """Where in output/ the video of ``name`` (relative to input/) goes, without suffix: sub-folders are mirrored."""
-    *folders, last = PurePosixPath(name).parts or ("",)
+    *folders, last = mirrored(name).parts or ("",)
     top, *below = [*(safe_name(folder) for folder in folders), output_stem(last)]
     return PurePosixPath(f"_{top}" if top.lower() == _LOGS else top, *below)
+
+
+def mirrored(name: str) -> PurePosixPath:
+    """Where in input/ a picture belongs that lies at ``name``: the folders of `WAITING` and `APPROVED` are no part."""
+    path = PurePosixPath(name)
+    ours = len(path.parts) > 1 and path.parts[0] in (WAITING, APPROVED)
+    return path.relative_to(path.parts[0]) if ours else path
 
 
 def safe_name(name: str) -> str:

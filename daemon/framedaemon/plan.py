@@ -18,6 +18,7 @@ from framedaemon.cuts import cut
 from framedaemon.disk import Need
 from framedaemon.errors import JobRejected, OutOfMemory
 from framedaemon.plugins import Registry
+from framedaemon.preview import promised, shrunk, unfilled
 from framedaemon.recipe import Recipe
 from framedaemon.settings import show_bytes
 from framedaemon.sources import Source
@@ -77,6 +78,8 @@ class Plan:
     notes: tuple[str, ...]
     passed_over: tuple[str, ...] = ()
     """Stages that ``auto`` would have preferred, each with what it lacks: for `explain`, not for each receipt."""
+    preview: bool = False
+    """Whether it is the cheap form of what was asked for."""
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -153,12 +156,16 @@ def make_plan(
     if chooser.problems or generator is None or encoder is None:
         raise JobRejected(chooser.problems)
 
-    drawing = cast(GeneratorOptions, generator.options)
+    drawing, timing = cast(GeneratorOptions, generator.options), recipe.interpolate
     if drawing.seed is None:
         drawing = drawing.model_copy(update={"seed": seed})
-        generator = replace(generator, options=drawing)
+    if recipe.preview:
+        whole = make_plan(source, recipe.model_copy(update={"preview": False}), registry, machine, seed, 0, fits)
+        drawing = shrunk(generator.stage, source, drawing, whole.drawn)
+        timing = unfilled(timing)
+        chooser.notes.append(promised(whole.shown, whole.seconds))
+    generator = replace(generator, options=drawing)
     drawn = asked(generator.stage, "promise", ClipSpec, source, drawing)
-    timing = recipe.interpolate
     played = drawn.fps * timing.speed
     timeline = Timeline(drawn.frames, played, timing.target_fps(drawn.fps), timing.loop, timing.dedupe)
     shown = woven_spec(drawn, timeline)
@@ -181,7 +188,8 @@ def make_plan(
     encode = place.step("encode", encoder, shown, estimate)
     notes, over = (*source.notes, *chooser.notes, *video.notes), tuple(chooser.passed_over)
     seed = cast(int, drawing.seed)
-    plan = Plan(source, seed, generate, drawn, interpolate, timeline, shown, encode, video, machine, notes, over)
+    steps = generate, drawn, interpolate, timeline, shown, encode, video
+    plan = Plan(source, seed, *steps, machine, notes, over, recipe.preview)
     _refuse_excess(plan)
     return plan
 

@@ -6,16 +6,18 @@ WebP by Pillow, because ffmpeg's libraries cannot (as of 8.0).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 from PIL import Image, ImageSequence
 
@@ -36,6 +38,7 @@ _MATRICES = {
     9: "bt2020",
     10: "bt2020",
 }
+_UNSPECIFIED = 2
 _FULL_RANGE = 2  # ffmpeg's AVCOL_RANGE_JPEG
 
 
@@ -90,13 +93,35 @@ def read_back(path: Path, fps: Fraction) -> Iterator[Readback]:
 
     Raises Unreadable, as do the frames.
     """
-    try:
+    with _decoding():
         if path.suffix == ".webp":
             with Image.open(path, formats=["WEBP"]) as image:
                 yield _read_webp(image)
         else:
             with _open(path, fps) as container:
                 yield _read(container)
+
+
+def pixels_of(path: Path, fps: Fraction) -> Iterator[Callable[[], npt.NDArray[np.uint8]]]:
+    """For each frame of what `read_back` reads a call that gives its pixels: (H, W, 3) uint8, RGB over the whole range.
+
+    To be called before the next frame is asked for. Raises Unreadable.
+    """
+    with _decoding():
+        if path.suffix == ".webp":
+            with Image.open(path, formats=["WEBP"]) as image:
+                for shown in ImageSequence.Iterator(image):
+                    yield partial(_pixels_of_webp, shown)
+        else:
+            with _open(path, fps) as container:
+                for frame in container.decode(video=0):
+                    yield partial(_pixels, frame)
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    try:
+        yield
     except (av.FFmpegError, OSError, ValueError, EOFError, SyntaxError) as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
 
@@ -168,6 +193,12 @@ def _fingerprint(frame: av.VideoFrame) -> Fingerprint:
     return fingerprint_rgb(pixels)
 
 
+def _pixels(frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
+    # A matrix that is not said is taken for BT.709, as above; swscale would take BT.601.
+    matrix = Colorspace.ITU709 if int(frame.colorspace) == _UNSPECIFIED else None
+    return frame.to_ndarray(format="rgb24", src_colorspace=matrix).astype(np.uint8, copy=False)
+
+
 def _plane(plane: Any, bits: int) -> npt.NDArray[Any]:
     """(H, W) uint8 or uint16, a view of the decoder's own memory."""
     octets = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
@@ -191,7 +222,11 @@ def _read_webp(image: Image.Image) -> Readback:
 def _decode_webp(image: Image.Image) -> Iterator[Shown]:
     time = Fraction(0)
     for frame in ImageSequence.Iterator(image):
-        pixels = np.asarray(frame.convert("RGB"), dtype=np.uint8)
+        pixels = _pixels_of_webp(frame)  # before its length, which is known from then on
         length = Fraction(int(frame.info.get("duration", 0)), 1000)
         yield Shown(time, length, frame.width, frame.height, fingerprint_rgb(pixels))
         time += length
+
+
+def _pixels_of_webp(frame: Image.Image) -> npt.NDArray[np.uint8]:
+    return np.asarray(frame.convert("RGB"), dtype=np.uint8)

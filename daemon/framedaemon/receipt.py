@@ -60,6 +60,7 @@ def describe(plan: Plan, made: Made, *, name: str, sha256: str, job: str, attemp
         "resumed_at_frame": made.resumed_at,
         "source": {"name": name, "sha256": sha256, "kind": plan.source.kind, "notes": list(plan.source.notes)},
         "recipe": resolved(plan),
+        "preview": plan.preview,
         "seed": plan.seed,
         "plan": plan.summary().model_dump(mode="json"),
         "video": {"file": made.video.name, "bytes": made.bytes, "sha256": _video_hash(made.video)},

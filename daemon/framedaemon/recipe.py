@@ -111,6 +111,10 @@ class Recipe(BaseModel):
     generate: StageChoice = StageChoice()
     interpolate: InterpolateChoice = InterpolateChoice()
     encode: StageChoice = StageChoice()
+    preview: bool = False
+    """Whether a cheap form is made first, which waits to be approved: ``[generate] preview``."""
+    finishes: str | None = None
+    """The job whose preview was approved, and of which this is the whole."""
 
     def to_json(self) -> str:
         """The recipe as one line, which `from_json` reads back to an equal one."""

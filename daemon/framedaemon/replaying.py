@@ -28,7 +28,7 @@ def prepare(facts: dict[str, Any], instance: Instance, settings: Settings, sourc
     name, sha256 = facts["source"]["name"], facts["source"]["sha256"]
     path = source or _find(instance, name, sha256)
     if path is None:
-        raise JobRejected(f"{show(name)} is not in {instance.done}: say where it is with --source")
+        raise JobRejected(f"{show(name)} is not in {instance.done} or waiting/: say where it is with --source")
     if receipt.hash_file(path) != sha256:
         raise JobRejected(f"{path} is not the file that the video was made of (its sha256 differs)")
     (recipe,) = read_request([Layer("receipt", facts["recipe"])]).recipes
@@ -47,9 +47,11 @@ def compare(facts: dict[str, Any], made: Made, output: Path) -> str:
 
 
 def _find(instance: Instance, name: str, sha256: str) -> Path | None:
-    """The source in input/done/, under its own name or a numbered one."""
-    wanted = instance.done / name
-    folder = wanted.parent
-    beside = sorted(folder.glob(f"*{wanted.suffix}")) if folder.is_dir() else []
-    candidates = [path for path in [wanted, *beside] if path.is_file()]
-    return next((path for path in candidates if receipt.hash_file(path) == sha256), None)
+    """The source in input/done/, or in waiting/ where it is only previewed, under its own name or a numbered one."""
+    for resting in (instance.done, instance.waiting):
+        wanted = resting / name
+        beside = sorted(wanted.parent.glob(f"*{wanted.suffix}")) if wanted.parent.is_dir() else []
+        for path in (wanted, *beside):
+            if path.is_file() and receipt.hash_file(path) == sha256:
+                return path
+    return None

@@ -33,7 +33,7 @@ from framedaemon.sources import Source
 from framedaemon.stages import Machine
 from framedaemon.stream import sort_error
 from framedaemon.weights import models_folder
-from framedaemon.workspace import write_atomically
+from framedaemon.workspace import SHEET, write_atomically
 
 BEAT_SECONDS = 1.0
 
@@ -149,10 +149,20 @@ class Worker:
         comment = receipt.comment(plan, held.sha256)
         made = pipeline.run(plan, folder, self._registry, comment, self._reporter(order.job))
         facts = receipt.describe(plan, made, name=order.name, sha256=held.sha256, job=order.job, attempt=order.attempt)
+        if plan.preview:
+            facts["sheet"] = self._sheet(plan, made.video, folder / SHEET, order.job)
         write_atomically(folder / "receipt.json", receipt.encode(facts))
         get_log().info("video_made", bytes=made.bytes, seconds=made.seconds, gate=made.gate.to_json())
         seconds = made.seconds if not made.resumed_at else {}  # of a part: nothing to learn from for whole videos
         self._line.say(Finished(job=order.job, video=made.video.name, bytes=made.bytes, seconds=seconds))
+
+    def _sheet(self, plan: Plan, video: Path, sheet: Path, job: str) -> dict[str, str]:
+        """Make a preview's contact sheet; what the receipt says of it."""
+        from framedaemon.sheet import make_sheet
+
+        report = self._reporter(job)
+        make_sheet(video, plan.video, sheet, lambda done, total: report("contact sheet", done, total))
+        return {"file": sheet.name, "sha256": receipt.hash_file(sheet)}
 
     def _guarded(self, order: Order, work: Callable[[], None]) -> Ended | None:
         """Do ``work``; whatever it raises becomes the end of this attempt. SystemExit too: a plugin may say it."""

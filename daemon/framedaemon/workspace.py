@@ -1,7 +1,8 @@
 """Where files of a job stand, and how they move: in by a claim, out by one rename.
 
     tmp/jobs/<drop>/source/photo.jpg, photo.toml      the claimed files, names as they were
-    tmp/jobs/<drop>/<n>/                              the workspace of job n: checkpoints, video.mp4, receipt.json
+    tmp/jobs/<drop>/<n>/                              the workspace of job n: checkpoints, video.mp4, receipt.json, and
+                                                      sheet.jpg of a preview
 
 A move never overwrites. It is one rename; across filesystems it is copy, flush, rename, remove, so that a file
 is complete wherever it is visible. Folders are flushed after every rename: what has happened stays so in a power cut.
@@ -28,6 +29,9 @@ from framedaemon.naming import free_path
 
 # Files with this prefix in output/ or input/ are being copied; they are hidden, and swept at start.
 COPYING = ".framedaemon-"
+
+SHEET = "sheet.jpg"
+"""A preview's contact sheet, in its job's workspace."""
 
 # linux/fcntl.h and linux/fs.h. Python offers no rename that refuses to overwrite.
 _AT_FDCWD = -100

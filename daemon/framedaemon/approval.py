@@ -1,0 +1,162 @@
+"""Pictures whose preview waits to be looked at, and how those that are approved go on.
+
+    input/waiting/trip/a.jpg ─ moved by a person, or by `approve` ─▶ input/approved/trip/a.jpg ─▶ taken like any other
+
+The ledger knows by which recipe, and with which seed, each preview was made: the whole is made by the same ones,
+whatever the files around the picture say by then. Where a picture lies decides, so nothing has to run for an approval.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from framedaemon.identity import hash_file
+from framedaemon.instance import Instance
+from framedaemon.ledger import DropRow, JobRow, Ledger
+from framedaemon.naming import APPROVED, WAITING, mirrored
+from framedaemon.recipe import Recipe
+from framedaemon.workspace import move, real_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A picture in input/waiting/."""
+
+    drop: DropRow
+    name: PurePosixPath
+    """Relative to input/waiting/."""
+    previews: tuple[str, ...]
+    """Relative paths in output/."""
+
+
+def waiting_in(instance: Instance, ledger: Ledger) -> list[Waiting]:
+    """What waits to be approved, the oldest first: what the daemon put into input/waiting/, and is still there."""
+    return [
+        Waiting(drop, mirrored(place), tuple(job.output for job in ledger.jobs_of(drop.id) if job.output is not None))
+        for place, drop in ledger.resting_in(WAITING).items()
+        if os.path.lexists(instance.input / place)
+    ]
+
+
+def approve(instance: Instance, waiting: Waiting) -> Path:
+    """Move the picture, and its sidecar first, to input/approved/; returns where it is.
+
+    Raises OSError: FileNotFoundError when it is gone, FileExistsError where another of its name stands there.
+    """
+    below, target = waiting.name.parent, instance.approved / waiting.name
+    with (
+        real_folder(instance.input, WAITING / below, moved=True) as there,
+        real_folder(instance.input, APPROVED / below, make=True) as here,
+    ):
+        sidecar = sidecar_of(waiting.drop)
+        if os.path.lexists(here / target.name):
+            raise FileExistsError(f"{target} is there already")
+        if sidecar is not None and os.path.lexists(there / sidecar.name):
+            move(there / sidecar.name, here / sidecar.name)
+        move(there / target.name, here / target.name)
+    return target
+
+
+def is_approved(name: str) -> bool:
+    """Whether a picture at ``name``, relative to input/, lies in input/approved/."""
+    return mirrored(name) != PurePosixPath(name)
+
+
+def sidecar_of(drop: DropRow) -> PurePosixPath | None:
+    """Where in input/ the sidecar was put of a drop that was put away."""
+    if drop.sidecar is None or drop.rests is None:
+        return None
+    name, rests = PurePosixPath(drop.name), PurePosixPath(drop.rests)
+    return rests.with_name(f"{rests.name.removesuffix(name.suffix)}{drop.sidecar.removeprefix(name.stem)}")
+
+
+def origin_of(ledger: Ledger, name: str) -> DropRow | None:
+    """The drop that a picture at ``name`` in input/approved/ goes on from; None where no preview of it was made.
+
+    Its preview's, or the one before where the whole was tried and failed.
+    """
+    last = ledger.last_closed(f"{WAITING}/{mirrored(name)}", name)
+    if last is None or last.rests is None:
+        return None
+    if last.rests.startswith(f"{WAITING}/"):
+        return last
+    goes_on = last.rests.startswith("failed/") and any(_recipe(job).finishes for job in ledger.jobs_of(last.id))
+    return last if goes_on else None
+
+
+def recipes_from(ledger: Ledger, origin: DropRow) -> tuple[Recipe, ...]:
+    """The recipes of the wholes that are still to be made, by the seeds that their previews were drawn with."""
+    jobs = [(job, _recipe(job)) for job in ledger.jobs_of(origin.id)]
+    return tuple(_whole(job, recipe) for job, recipe in jobs if recipe.preview or job.state != "done")
+
+
+def previews(job: JobRow) -> bool:
+    """Whether the job's video is a preview."""
+    return _recipe(job).preview
+
+
+def clear_finished(output: Path, ledger: Ledger, job: JobRow) -> None:
+    """Remove the preview of which ``job``'s video, just published, is the whole. As `clear_away`."""
+    finishes = _recipe(job).finishes
+    preview = ledger.job(finishes) if finishes is not None else None
+    if preview is not None:
+        clear_away(output, preview)
+
+
+def clear_away(output: Path, preview: JobRow) -> None:
+    """Remove the files of a preview from output/: those that are, to the byte, what the daemon put there.
+
+    Its receipt goes last, and stays where another file does. What cannot be removed stays too.
+    """
+    if preview.output is None or not previews(preview):
+        return
+    video = output / preview.output
+    receipt = video.with_name(f"{video.stem if video.suffix else video.name}.json")
+    facts = _receipt(receipt, preview.id)
+    if facts is None:
+        return
+    with suppress(OSError):
+        left = [path for path, sha256 in _published(video, facts) if _remains(path, sha256)]
+        if not left:
+            receipt.unlink()
+
+
+def _published(video: Path, facts: dict[str, Any]) -> Iterator[tuple[Path, object]]:
+    """The files beside the receipt ``facts``, each with the sha256 that it had."""
+    yield video, facts["video"]["sha256"]
+    if "sheet" in facts:
+        yield video.with_name(PurePosixPath(facts["sheet"]["file"]).name), facts["sheet"]["sha256"]
+
+
+def _remains(path: Path, sha256: object) -> bool:
+    """Whether a file is there that the daemon did not make; the one that it made is removed. Raises OSError."""
+    if path.is_file() and not path.is_symlink() and hash_file(path) == sha256:
+        path.unlink()
+    return os.path.lexists(path)
+
+
+def _receipt(path: Path, job: str) -> dict[str, Any] | None:
+    """The receipt that the daemon wrote of ``job``'s video; None where it is not there, or another one is."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if not path.is_symlink() and facts["job"] == job and isinstance(facts["video"]["file"], str):
+            return facts
+    return None
+
+
+def _whole(job: JobRow, recipe: Recipe) -> Recipe:
+    finishes = job.id if recipe.preview else recipe.finishes
+    seed = json.loads(job.plan)["seed"] if job.plan is not None else None
+    options = recipe.generate.options | ({"seed": seed} if seed is not None else {})
+    generate = recipe.generate.model_copy(update={"options": options})
+    return recipe.model_copy(update={"generate": generate, "preview": False, "finishes": finishes})
+
+
+def _recipe(job: JobRow) -> Recipe:
+    return Recipe.from_json(job.recipe)
