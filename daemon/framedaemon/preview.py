@@ -2,7 +2,7 @@
 
     make_plan(whole) ─▶ refused? then nothing is previewed ─▶ shrunk ─▶ make_plan(preview)
 
-Smaller, as its stage says (``previewed``) or at half the width and height; frames as they are drawn, with none filled in
+Smaller, as its stage says (``previewed``) or at half the width and height; frames as they are drawn, none filled in
 between; by the same seed.
 """
 

@@ -30,7 +30,8 @@ from framedaemon.retrying import put_back_orphan
 from framedaemon.settings import RetentionSettings, show_bytes
 from framedaemon.workspace import Workspace, bytes_below, write_atomically
 
-Kind: TypeAlias = Literal["done", "failed", "job_log", "leftover"]
+Place: TypeAlias = Literal["done", "failed", "waiting"]
+Kind: TypeAlias = Place | Literal["job_log", "leftover"]
 
 _DAY_SECONDS = 86_400.0
 _JOB_LOG = re.compile(r"([0-9]{8}T[0-9]{6}-[0-9a-f]{8})-[0-9]+\.jsonl")
@@ -78,10 +79,15 @@ def find_stale(
     might see the folder of a new job before its row.
     """
     stale = _leftovers(instance, ledger) if leftovers else []
-    done, failed = (settings.done_days, settings.done_bytes), (settings.failed_days, settings.failed_bytes)
-    if any(done + failed):
+    limits: dict[Place, tuple[int, int]] = {
+        "done": (settings.done_days, settings.done_bytes),
+        "failed": (settings.failed_days, settings.failed_bytes),
+        "waiting": (settings.waiting_days, settings.waiting_bytes),
+    }
+    if any(map(any, limits.values())):
         resting = _Resting(instance, ledger)
-        stale += resting.beyond("done", *done, now) + resting.beyond("failed", *failed, now)
+        for kind, (days, most) in limits.items():
+            stale += resting.beyond(kind, days, most, now)
     return stale + _old_logs(instance, ledger, settings.job_logs)
 
 
@@ -151,7 +157,7 @@ class _Rest:
 
 
 class _Resting:
-    """The files that the ledger knows to lie in input/done/ and input/failed/, in the order they were taken."""
+    """The files that the ledger knows to lie in input/done/, failed/ and waiting/, in the order they were taken."""
 
     def __init__(self, instance: Instance, ledger: Ledger) -> None:
         self._input = instance.input
@@ -166,7 +172,7 @@ class _Resting:
         for drop in ledger.drops("closing"):
             self._rests.pop(drop.rests or "", None)  # another picture is on its way there
 
-    def beyond(self, kind: Literal["done", "failed"], days: int, most: int, now: float) -> list[Stale]:
+    def beyond(self, kind: Place, days: int, most: int, now: float) -> list[Stale]:
         """Those in a folder that are older than ``days``, or too much for ``most`` bytes; 0: no limit."""
         latest = float("inf") if most else now - days * _DAY_SECONDS
         stale, rests = [], list(self._found(kind, latest)) if days or most else []

@@ -149,6 +149,10 @@ class RetentionSettings(Section):
     """The same for input/failed/, each picture with its .error.txt."""
     failed_bytes: Bytes = Field(0, ge=0)
     """The same for input/failed/."""
+    waiting_days: int = Field(0, ge=0, le=36_500)
+    """The same for input/waiting/, where pictures wait until their preview is approved."""
+    waiting_bytes: Bytes = Field(0, ge=0)
+    """The same for input/waiting/."""
     job_logs: int = Field(1000, ge=1, le=1_000_000)
     """How many jobs' own logs are kept, the newest; beside them, those of pictures that lie in input/failed/."""
 

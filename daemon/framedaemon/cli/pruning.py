@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from framedaemon.retention import Stale
     from framedaemon.settings import Settings
 
-_WORDS = {"done": "done", "failed": "failed", "job_log": "log", "leftover": "leftover"}
+_WORDS = {"done": "done", "failed": "failed", "waiting": "waiting", "job_log": "log", "leftover": "leftover"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def prune(
     json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
-    """Remove what config.toml lets go below retention: old pictures in done/ and failed/, old logs. Never a video.
+    """Remove what config.toml lets go below retention: old pictures that were put away, old logs. Never a video.
 
     Example: framedaemon prune --dry-run
     """

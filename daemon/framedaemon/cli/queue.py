@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from framedaemon.cli.common import InstanceOption, JsonOption, console, open_ins
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from framedaemon.approval import Waiting
     from framedaemon.instance import Instance
     from framedaemon.ledger import JobRow, JobState, Ledger, RetryKind
 
@@ -215,6 +217,7 @@ def _ledger(instance: Instance) -> Iterator[Ledger | None]:
 
 
 def _facts(instance: Instance) -> dict[str, Any]:
+    from framedaemon.approval import waiting_in
     from framedaemon.requests import daemon_pid
     from framedaemon.status import read_status
 
@@ -236,16 +239,24 @@ def _facts(instance: Instance) -> dict[str, Any]:
         waiting = ledger.jobs("queued", "waiting", "publishing", limit=_SHOWN_JOBS // 2) if ledger else []
         counts = ledger.count() if ledger else {}
         breakers = ledger.breaker.standing() if ledger else []
+        previews = [_preview_facts(one) for one in waiting_in(instance, ledger)] if ledger else []
     return {
         "daemon": daemon_pid(instance),
         "draining": said.draining if said is not None else False,
         "problems": list(said.problems) if said is not None else [],
         "breakers": [asdict(breaker) | {"said": breaker.describe()} for breaker in breakers],
         "current": current,
+        "previews": previews,
         "counts": counts,
         "waiting": [_job_facts(job) for job in waiting],
         "ended": [_job_facts(job) for job in ended],
     }
+
+
+def _preview_facts(waiting: Waiting) -> dict[str, Any]:
+    from framedaemon.naming import show
+
+    return {"name": show(str(waiting.name)), "previews": [show(preview) for preview in waiting.previews]}
 
 
 def _job_facts(job: JobRow) -> dict[str, Any]:
@@ -281,6 +292,9 @@ def _table(facts: dict[str, Any]) -> Table:
         table.add_row("running", current["name"], current["step"] or ", ".join(stages) or "planning", frames, left, "")
     for job in (*reversed(facts["waiting"]), *facts["ended"]):
         table.add_row(job["state"], job["name"], "", "", "", job["output"] or job["reason"])
+    for preview in facts["previews"][:_SHOWN_JOBS]:
+        approve = f"framedaemon approve {shlex.quote(preview['name'])}"
+        table.add_row("preview", preview["name"], "", "", "", f"{', '.join(preview['previews'])}: {approve}")
     for breaker in facts["breakers"]:
         table.add_row("breaker", "", "", "", "", breaker["said"])
     for problem in facts["problems"]:
