@@ -65,7 +65,7 @@ if TYPE_CHECKING:
         VideoSpec,
     )
     from framedaemon.task import StageTask
-    from framedaemon.weights import choose_weights, find_weights, open_repository, open_weights
+    from framedaemon.weights import choose_weights, find_weights, open_repository, open_weights, read_record
 
 __version__ = "0.1.0"
 
@@ -155,6 +155,7 @@ _HOMES = {
         "find_weights",
         "open_repository",
         "open_weights",
+        "read_record",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -241,4 +242,5 @@ __all__ = [
     "open_repository",
     "open_weights",
     "parse_rate",
+    "read_record",
 ]

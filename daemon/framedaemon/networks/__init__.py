@@ -11,7 +11,7 @@ Imports torch: import it only where the stage is loaded.
 
 from __future__ import annotations
 
-from framedaemon.networks.device import Device, device_for
+from framedaemon.networks.device import Device, device_for, memory_told
 from framedaemon.networks.filling import PairNetwork, filler
 
-__all__ = ["Device", "PairNetwork", "device_for", "filler"]
+__all__ = ["Device", "PairNetwork", "device_for", "filler", "memory_told"]

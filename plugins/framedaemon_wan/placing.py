@@ -1,0 +1,52 @@
+"""A network's weights put where a placement wants them: on the device, narrowed to float8, or layer by layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers.hooks import apply_group_offloading, apply_layerwise_casting
+
+from framedaemon import Placement
+from framedaemon.networks import Device
+
+_KEPT_WIDE = ("pos_embed", "patch_embed", "norm")  # of a few numbers each: float8 there costs more than it saves
+
+
+def place(network: Any, device: Device, *, narrow: bool = False, streamed: bool = False) -> None:
+    """Put ``network``, of the device's dtype and on the CPU, where it will work.
+
+    narrow: weights of linear layers are kept in float8_e4m3fn and widened one by one.
+    streamed: they wait in main memory, and come to the device one by one.
+    """
+    network.eval().requires_grad_(False)
+    if narrow:
+        wide = getattr(network, "_skip_layerwise_casting_patterns", None) or _KEPT_WIDE
+        apply_layerwise_casting(
+            network,
+            storage_dtype=torch.float8_e4m3fn,
+            compute_dtype=device.dtype,
+            skip_modules_pattern=tuple(wide),
+            skip_modules_classes=(torch.nn.LayerNorm, torch.nn.Conv3d),
+        )
+    if streamed and not device.on_cpu:
+        apply_group_offloading(
+            network,
+            onload_device=device.torch_device,
+            offload_device=torch.device("cpu"),
+            offload_type="leaf_level",
+            use_stream=device.torch_device.type == "cuda",
+            low_cpu_mem_usage=True,  # pins a layer when it is its turn, not all of them at once
+        )
+        return
+    network.to(device.torch_device)
+
+
+def narrow(placement: Placement) -> bool:
+    """Whether the policy wants weights in float8."""
+    return placement.storage == "float8"
+
+
+def streamed(placement: Placement) -> bool:
+    """Whether the policy wants them layer by layer."""
+    return placement.offload == "group"
