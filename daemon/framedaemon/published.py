@@ -140,7 +140,10 @@ class TakesFolders(Protocol):
     """A stage for which `framedaemon models add` takes a whole repository: a folder, or one of a model hub."""
 
     def check_folder(self, path: Path) -> None:
-        """Raises ValueError, in a sentence, for a folder that it cannot use. It has a model_index.json."""
+        """Raises ValueError, in a sentence, for a folder that it cannot use.
+
+        There are a model_index.json and the networks' config.json files; of a hub's repository nothing else yet.
+        """
 
 
 @runtime_checkable

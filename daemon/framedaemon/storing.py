@@ -7,7 +7,7 @@ record that fits it is never taken for whole.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, metadata
 from importlib.util import find_spec
@@ -22,28 +22,33 @@ from framedaemon.published import Tensors
 from framedaemon.weights import file_of, record_of
 from framedaemon.workspace import write_atomically
 
-_NEEDED = ("torch", "safetensors")
+TO_READ = ("torch", "safetensors")
+"""Packages without which no file of weights can be read."""
+TO_ASK_A_HUB = ("huggingface_hub",)
+"""Packages without which nothing can be fetched from a model hub."""
 
 
-def missing_packages() -> list[str]:
-    """Those that are not installed of the packages without which no weights can be read."""
-    return [package for package in _NEEDED if find_spec(package) is None]
+def missing_packages(needed: Sequence[str] = TO_READ) -> list[str]:
+    """Those of the packages that are not installed."""
+    return [package for package in needed if find_spec(package) is None]
 
 
-def how_to_install(stage: str) -> str:
+def how_to_install(stage: str, needed: Sequence[str] = TO_READ) -> str:
     """The command that installs what a stage's weights need."""
     try:
         extras = metadata("framedaemon").get_all("Provides-Extra") or []
     except PackageNotFoundError:
         extras = []
-    return f"pip install 'framedaemon[{stage}]'" if stage in extras else f"pip install {' '.join(_NEEDED)}"
+    return f"pip install 'framedaemon[{stage}]'" if stage in extras else f"pip install {' '.join(needed)}"
 
 
-def refuse_without_packages(name: str, stage: str) -> None:
-    """Raises FramedaemonError where the weights ``name`` could not be read: before anything is fetched."""
-    missing = missing_packages()
+def refuse_without_packages(name: str, stage: str, needed: Sequence[str] = TO_READ) -> None:
+    """Raises FramedaemonError where the weights ``name`` could not be read, or fetched: before anything is."""
+    missing = missing_packages(needed)
     if missing:
-        raise FramedaemonError(f"{name} cannot be read without {' and '.join(missing)}: `{how_to_install(stage)}`")
+        does = "read" if needed == TO_READ else "fetched"
+        install = how_to_install(stage, needed)
+        raise FramedaemonError(f"{name} cannot be {does} without {' and '.join(missing)}: `{install}`")
 
 
 def read(name: str, reader: Callable[[Path], Tensors], path: Path) -> dict[str, Any]:

@@ -131,12 +131,12 @@ def open_repository(models: Path, name: str) -> Path:
 def fault_of(models: Path, name: str) -> str | None:
     """Why the stored weights called ``name`` cannot be trusted, in words; None where they are as they were stored.
 
-    A file's hash is checked, of a repository the names and sizes. It names no folder, as it is read beside pictures
-    too, by whoever may drop some.
+    A file's hash is checked, of a repository the names and sizes, and whether `framedaemon models verify` found damage.
+    It names no folder, as it is read beside pictures too, by whoever may drop some.
     """
     record = read_record(models, name)
     if is_repository(record):
-        return _fault_of_folder(folder_of(models, name), name, record)
+        return misfit_of(models, name) or record.get("damage")
     path = file_of(models, name)
     if not path.is_file():
         return f"the weights {name} are missing"
@@ -147,7 +147,9 @@ def fault_of(models: Path, name: str) -> str | None:
     return None if found == recorded else f"{path.name} is damaged: its sha256 is {found} and should be {recorded}"
 
 
-def _fault_of_folder(folder: Path, name: str, record: Mapping[str, Any]) -> str | None:
+def misfit_of(models: Path, name: str) -> str | None:
+    """Which file of the repository ``name`` is missing, or of another size than it should be, in words."""
+    folder, record = folder_of(models, name), read_record(models, name)
     if not folder.is_dir():
         return f"the folder of {name} is missing"
     for listed in record["files"]:

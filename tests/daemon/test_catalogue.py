@@ -218,67 +218,6 @@ def test_a_disk_that_runs_full_all_the_same_leaves_nothing_that_looks_whole(
     assert [entry.state for entry in catalogue.entries()] == ["missing"]
 
 
-# --- a file of one's own
-
-
-def test_a_file_of_ones_own_is_read_by_its_stage_and_named_after_it(original: Path, tmp_path: Path) -> None:
-    catalogue = _catalogue(tmp_path)
-
-    named = catalogue.add(original, "toy", "mine", [].append)
-    unnamed = catalogue.add(original.rename(original.with_name("My Flow-Net_2.pkl")), "toy", None, [].append)
-
-    assert (named.name, unnamed.name) == ("toy-mine.safetensors", "toy-my-flow-net_2.safetensors")
-    assert open_weights(catalogue.models, "toy-mine")["b"].shape == (7,)
-    assert [(entry.name, entry.stage, entry.state, entry.summary) for entry in catalogue.entries()] == [
-        ("toy-mine", "toy", "there", "your own, from flownet.pkl"),
-        ("toy-my-flow-net_2", "toy", "there", "your own, from My Flow-Net_2.pkl"),
-    ]
-
-
-def test_damage_to_it_names_the_command_that_takes_it_in_again(original: Path, tmp_path: Path) -> None:
-    catalogue = _catalogue(tmp_path)
-    catalogue.add(original, "toy", "mine", [].append).write_bytes(b"damaged")
-
-    with pytest.raises(FramedaemonError, match=r"`framedaemon models add flownet.pkl --for toy --as mine`"):
-        open_weights(catalogue.models, "toy-mine")
-
-
-def test_a_command_to_be_pasted_holds_a_files_name_as_a_name(original: Path, tmp_path: Path) -> None:
-    catalogue = _catalogue(tmp_path, row_for(b"1"))
-    catalogue.add(original.rename(tmp_path / "my $(net).pkl"), "toy", "mine", [].append).unlink()
-
-    with pytest.raises(FramedaemonError, match=r"models add 'my \$\(net\)\.pkl' --for toy"):
-        open_weights(catalogue.models, "toy-mine")
-
-
-@pytest.mark.parametrize(
-    ("stage", "name", "words"),
-    [
-        ("blend", "mine", "no stage 'blend' takes weights of your own; these do: toy"),
-        ("rife", "mine", "no stage 'rife' takes weights of your own; these do: toy"),
-        ("toy", "../mine", "no name for weights: .* by --as"),
-        ("toy", "1", "toy-1 is the name of published weights: take another one, by --as"),
-        ("toy", "old", "toy-old is there already: `framedaemon models remove toy-old`"),
-    ],
-)
-def test_what_cannot_be_taken_in_is_refused_in_words(
-    stage: str, name: str, words: str, original: Path, tmp_path: Path
-) -> None:
-    catalogue = _catalogue(tmp_path, row_for(b"1"))
-    catalogue.add(original, "toy", "old", [].append)
-
-    with pytest.raises(FramedaemonError, match=words):
-        catalogue.add(original, stage, name, [].append)
-
-
-def test_a_file_that_is_no_weights_is_not_taken_in(tmp_path: Path) -> None:
-    path = tmp_path / "cat.png"
-    path.write_bytes(b"a cat")
-
-    with pytest.raises(FramedaemonError, match=r"toy-cat: .*cat.png"):
-        _catalogue(tmp_path).add(path, "toy", None, [].append)
-
-
 # --- what is there
 
 

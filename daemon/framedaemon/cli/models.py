@@ -16,7 +16,7 @@ from framedaemon.cli.common import InstanceOption, JsonOption, console, open_ins
 if TYPE_CHECKING:
     from framedaemon.catalogue import Catalogue
     from framedaemon.fetching import Progress
-    from framedaemon.published import Weights
+    from framedaemon.published import Row
 
 OFFLINE_VARIABLE = "FRAMEDAEMON_OFFLINE"
 
@@ -86,7 +86,7 @@ def pull(
     yes: YesOption = False,
     instance: InstanceOption = None,
 ) -> None:
-    """Fetch weights, once: licence shown, hash checked, stored as safetensors. Goes on where it was interrupted.
+    """Fetch weights, once: licence shown, hashes checked. Goes on where it was interrupted.
 
     Example: framedaemon models pull rife-4.25
     """
@@ -105,43 +105,62 @@ def pull(
 
 
 def add(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A file of weights.", exists=True, dir_okay=False)],
+    what: Annotated[
+        str, typer.Argument(metavar="PATH", help="A file, a folder, or of a model hub OWNER/NAME[@REVISION][:FILE].")
+    ],
     stage: Annotated[str, typer.Option("--for", metavar="STAGE", help="The stage that is to use it.")],
     name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="What a recipe calls it.")] = None,
+    yes: YesOption = False,
     instance: InstanceOption = None,
 ) -> None:
-    """Take in weights of your own: read by their stage, stored as safetensors. PATH is needed no more then.
+    """Take in weights that are not listed. A file is read by its stage and stored, a folder stays where it is.
 
     Example: framedaemon models add flownet.pkl --for rife --as mine
     """
+    from framedaemon import adding
     from framedaemon.naming import show
 
-    catalogue, _ = open_catalogue(instance)
-    stored = catalogue.add(path, stage, name, _tell)
-    word = stored.stem.removeprefix(f"{stage}-")
-    print(f"{stored.stem}: {show(stored)}")
-    print(f'a recipe takes it with  use = "{stage}"  and  weights = "{word}"')
+    path, asked = Path(what), adding.parse_asked(what)
+    if not path.exists() and asked is None:
+        raise typer.BadParameter(f"{show(what)} is no file or folder here, and no OWNER/NAME of a model hub")
+    catalogue, offline = open_catalogue(instance)
+    if path.exists() or asked is None:
+        with _progress() as progress:
+            stored = adding.add(catalogue, path, stage, name, _tell, progress)
+    else:
+        _refuse_offline(show(what), "Bring it from elsewhere, and `framedaemon models add` its path", offline)
+        offered = adding.offer(catalogue, asked, stage, name)
+        stored = offered.row.name
+        if not _shown_and_agreed(offered.row, yes=yes):
+            raise typer.Exit(1)
+        with _progress() as progress:
+            adding.accept(catalogue, offered, _tell, progress)
+    print(f"{stored}: {show(catalogue.path(stored))}")
+    print(f'a recipe takes it with  use = "{stage}"  and  weights = "{stored.removeprefix(f"{stage}-")}"')
 
 
 def verify(names: _Names = None, json: JsonOption = False, instance: InstanceOption = None) -> None:
-    """Read every stored file, or those named, and say whether it is as it was stored. The exit code is 1 if one is not.
+    """Read all that is stored, or those named, and say whether it is as it was. The exit code is 1 if one is not.
 
     Example: framedaemon models verify
     """
     from framedaemon.naming import show
-    from framedaemon.weights import fault_of, find_weights
+    from framedaemon.weights import find_weights
 
     catalogue, _ = open_catalogue(instance)
     rows = []
     for name in names or catalogue.names():
         missing = find_weights(catalogue.models, name) is None
-        fault = fault_of(catalogue.models, name)
+        with _progress() as progress:
+            fault = catalogue.fault(name, progress)
         state = "missing" if missing else "damaged" if fault else "ok"
         rows.append({"name": name, "state": state, "reason": show(fault or "")})
     if json:
         print_json(rows)
     for row in [] if json else rows:
         print(f"{row['name']}: {row['state']}" + (f": {row['reason']}" if row["reason"] else ""))
+        if row["state"] != "ok":
+            print(f"  {catalogue.how_to_get(str(row['name']))}")
     raise typer.Exit(1 if any(row["state"] != "ok" for row in rows) else 0)
 
 
@@ -160,7 +179,7 @@ def where(
     catalogue, _ = open_catalogue(instance)
     path = catalogue.models if name is None else find_weights(catalogue.models, name)
     if path is None:
-        print(f"{name} is not in {catalogue.models}: `framedaemon models pull {name}`", file=sys.stderr)
+        print(f"{name} is not in {catalogue.models}: {catalogue.how_to_get(str(name))}", file=sys.stderr)
         raise typer.Exit(1)
     print(path)
 
@@ -194,23 +213,20 @@ def open_catalogue(instance: Path | None) -> tuple[Catalogue, bool]:
     return Catalogue(registry, models, settings.disk.keep_free_bytes), offline
 
 
-def fetch(catalogue: Catalogue, row: Weights, *, yes: bool, offline: bool, given: Path | None = None) -> bool:
+def fetch(catalogue: Catalogue, row: Row, *, yes: bool, offline: bool, given: Path | None = None) -> bool:
     """Pull one row for a person: licence and credit said and asked for first; False where the answer is no.
 
     Raises FramedaemonError where it may not be fetched, or cannot be.
     """
-    from framedaemon.errors import FramedaemonError
     from framedaemon.naming import show
-    from framedaemon.settings import show_bytes
+    from framedaemon.published import Repository
 
-    if offline and given is None:
-        raise FramedaemonError(
-            f"{row.name} is not here, and nothing is fetched: [models] offline is true, or ${OFFLINE_VARIABLE} is set. "
-            f"Bring its file from elsewhere: `framedaemon models pull {row.name} --from PATH`"
-        )
-    print(f"{row.name}: {row.summary}", file=sys.stderr)
-    print(f"  licence {row.licence}; {row.credit}; {show_bytes(row.bytes)}", file=sys.stderr)
-    if not yes and given is None and not _agreed(row):
+    if given is None:
+        how = f"`framedaemon models pull {row.name} --from PATH`"
+        if isinstance(row, Repository):
+            how = "`framedaemon models add FOLDER`, which says more with --help"
+        _refuse_offline(row.name, f"Bring it from elsewhere: {how}", offline)
+    if not _shown_and_agreed(row, yes=yes or given is not None):
         return False
     with _progress() as progress:
         path = catalogue.pull(row, _tell, progress, given)
@@ -218,7 +234,28 @@ def fetch(catalogue: Catalogue, row: Weights, *, yes: bool, offline: bool, given
     return True
 
 
-def _agreed(row: Weights) -> bool:
+def _refuse_offline(name: str, how: str, offline: bool) -> None:
+    """Raises FramedaemonError where nothing may be fetched."""
+    from framedaemon.errors import FramedaemonError
+
+    if offline:
+        why = f"[models] offline is true, or ${OFFLINE_VARIABLE} is set"
+        raise FramedaemonError(f"{name} is not here, and nothing is fetched: {why}. {how}")
+
+
+def _shown_and_agreed(row: Row, *, yes: bool) -> bool:
+    """Say what would be fetched, and under which terms; then ask, but for ``yes``."""
+    from framedaemon.naming import show
+    from framedaemon.settings import show_bytes
+
+    print(f"{row.name}: {show(row.summary)}", file=sys.stderr)
+    print(f"  licence {show(row.licence)}; {show(row.credit)}; {show_bytes(row.bytes)}", file=sys.stderr)
+    if getattr(row, "gated", False):
+        print("  given to those only who have accepted the licence on its page, by their token", file=sys.stderr)
+    return yes or _agreed(row)
+
+
+def _agreed(row: Row) -> bool:
     """Raises FramedaemonError where nobody can be asked."""
     from framedaemon.errors import FramedaemonError
 

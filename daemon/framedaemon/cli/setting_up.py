@@ -42,31 +42,39 @@ def setup(yes: YesOption = False, instance: InstanceOption = None) -> None:
     print(f"{show(here.root)}: drop pictures into {show(here.input)}")
     catalogue, offline = open_catalogue(instance)
     machine = this_machine(settings.worker.device, settings.worker.threads, catalogue.models)
-    for stage in _first_choices(catalogue.registry):
+    for stage in _first_choices(catalogue.registry, machine):
         _bring(stage, catalogue, machine, yes=yes, offline=offline)
     print(f"ready: framedaemon run --instance {show(quote(str(here.root)))}")
 
 
-def _first_choices(registry: Registry) -> list[AnyStage]:
+def _first_choices(registry: Registry, machine: Machine) -> list[AnyStage]:
     """Of each kind the stage that auto would take if nothing were missing, where it is one with weights."""
     from typing import get_args
 
     from framedaemon.catalogue import rows_of
     from framedaemon.stages import StageKind
 
-    best = [next(iter(registry.stages(kind)), None) for kind in get_args(StageKind)]
+    best = []
+    for kind in get_args(StageKind):
+        able = (
+            s for s in registry.stages(kind) if machine.device != "cpu" or not getattr(s, "wants_accelerator", False)
+        )
+        best.append(next(able, None))
     return [stage for stage in best if stage is not None and stage.preference >= 0 and rows_of(stage)]
 
 
 def _bring(stage: AnyStage, catalogue: Catalogue, machine: Machine, *, yes: bool, offline: bool) -> None:
     """Say what the stage lacks and how to get it; weights are fetched here. Raises FramedaemonError."""
     from framedaemon.choosing import lacks
-    from framedaemon.storing import how_to_install, missing_packages
+    from framedaemon.published import Repository
+    from framedaemon.storing import TO_ASK_A_HUB, TO_READ, how_to_install, missing_packages
 
-    missing, row = missing_packages(), catalogue.row(stage.name)
+    row = catalogue.row(stage.name)
+    needed = (*TO_READ, *TO_ASK_A_HUB) if isinstance(row, Repository) else TO_READ
+    missing = missing_packages(needed)
     if missing:
         print(f"{stage.name} would be taken first, and needs {' and '.join(missing)}:")
-        print(f"  {quote(sys.executable)} -m {how_to_install(stage.name)}")
+        print(f"  {quote(sys.executable)} -m {how_to_install(stage.name, needed)}")
         if not any(path.exists() for path in _GPUS):
             print("  there is no GPU here: PyTorch's build for CPUs will do, and is much smaller; see pytorch.org")
         print("  and then `framedaemon setup` again")
