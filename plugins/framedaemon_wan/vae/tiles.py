@@ -50,12 +50,14 @@ class TiledDecode:
     def draw(self) -> Iterator[float]:
         """Draw the tiles that are missing; yields how far it is (0..1), the last time 1, whenever a chunk was written.
 
+        To be gone through once: it lets go of the VAE at its end, so that nothing of it is held while frames are read.
         Raises DiskFull where there is no room; finished tiles stay.
         """
         missing, chunks = self._spill.missing(), self._latents.shape[2]
         for number, tile in enumerate(missing):
             for chunk in self._draw_tile(tile):
                 yield (number * chunks + chunk + 1) / (len(missing) * chunks)
+        self._vae = None
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """The frames from ``start`` on, (H, W, 3) uint8; asked for when all is drawn."""
