@@ -74,7 +74,7 @@ class Phase:
     name: str
     """For people: ``text``, ``high noise``, ``decode``."""
     weights: int = 0
-    """Bytes on the device while it works."""
+    """Bytes on the device while it works, whatever the tiles."""
     streams: int = 0
     """Those of ``weights``, of 16 bits a number, that can come to the device layer by layer. Where there are any,
     ``work`` is of 16 bits too, and on a CPU, in float32, both double."""
