@@ -16,6 +16,7 @@ from framedaemon.catalogue import Catalogue
 from framedaemon.errors import FramedaemonError
 from framedaemon.plugins import load_plugins
 from framedaemon.weights import fault_of, models_folder
+from hub import Hub, serving, spoken_to
 
 # As in a worker (see `executor`), for networks that run in this process: torch reads it when it is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -58,6 +59,13 @@ def models_with(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pat
         return ours
 
     return models_with
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A model hub that huggingface_hub talks to, in this process and in those that it starts."""
+    with serving() as served, spoken_to(served, monkeypatch):
+        yield served
 
 
 @pytest.fixture

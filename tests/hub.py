@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import re
 import threading
@@ -13,6 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pytest
+
+_ADDRESS = "/{repo_id}/resolve/{revision}/{filename}"
 COMMIT = "a" * 40
 REPO = "somebody/Toy-5B"
 INDEX = {
@@ -28,7 +32,7 @@ FILES: dict[str, bytes] = {
     "toy-5b-original.safetensors": b"the same, once more" * 1000,
     "model_index.json": json.dumps(INDEX).encode(),
     "vae/config.json": b'{"_class_name": "AutoencoderKLWan"}',
-    "vae/diffusion_pytorch_model.safetensors": bytes(range(256)) * 1000,
+    "vae/diffusion_pytorch_model.safetensors": bytes(range(256)) * 2048,
     "vae/diffusion_pytorch_model.bin": b"a pickle" * 1000,
     "transformer/config.json": b'{"_class_name": "WanTransformer3DModel"}',
     "transformer/diffusion_pytorch_model.safetensors.index.json": b'{"weight_map": {}}',
@@ -54,6 +58,8 @@ class Hub:
     """What it gives a gated repository to; another one it knows, and gives nothing."""
     status: int = 200
     """Another one than 200 is all that it answers."""
+    page: bytes | None = None
+    """What it answers instead to whatever it is asked."""
     damaged: set[str] = field(default_factory=set)
     """Files that come with a byte changed."""
     cut: dict[str, int] = field(default_factory=dict)
@@ -73,8 +79,8 @@ class Hub:
         path = unquote(urlsplit(request.path).path)
         headers = {key.lower(): value for key, value in request.headers.items()}
         self.asked.append({"method": request.command, "path": path, **headers})
-        if self.status != 200:
-            _say(request, self.status)
+        if self.status != 200 or self.page is not None:
+            _say(request, self.status, body=self.page or b"")
         elif (found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path)) is not None:
             self._info(request, found[1], found[2] or "main")
         elif (found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)) is not None:
@@ -146,7 +152,7 @@ def _say(
 
 
 @contextmanager
-def hub() -> Iterator[Hub]:
+def serving() -> Iterator[Hub]:
     """A running hub on this machine."""
     served = Hub()
 
@@ -175,6 +181,23 @@ def hub() -> Iterator[Hub]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def spoken_to(served: Hub, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The huggingface_hub of this process, imported by then or not, talks to ``served`` and to nobody else."""
+    huggingface_hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    constants = importlib.import_module("huggingface_hub.constants")
+    for name, value in environment(served).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(constants, "ENDPOINT", served.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", served.url + _ADDRESS)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", "/nonexistent/token")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", False)
+    huggingface_hub.close_session()
+    yield
+    huggingface_hub.close_session()
 
 
 def environment(served: Hub) -> dict[str, str]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], None]
 """Bytes that are here, and bytes in all."""
 
+_BLOCK = 1 << 16  # bytes: what is lost of a connection that breaks; huggingface_hub's own are 10 MB
 _SILENCE_SECONDS = 60.0  # a hub that says nothing for so long is gone
 
 
@@ -64,7 +65,7 @@ def look_up(repo: str, revision: str) -> Listing:
     """What the hub says of a repository. Raises FramedaemonError, in a sentence that says what to do."""
     from huggingface_hub import HfApi, constants
 
-    constants.HF_HUB_DISABLE_TELEMETRY = True  # asks of a request who makes it, and with which packages
+    constants.HF_HUB_DISABLE_TELEMETRY = True  # else it is told which packages are here, and by whom it is run
     with _explained(repo, revision):
         api = HfApi(library_name="framedaemon", library_version=version_of("framedaemon"))
         said = api.model_info(repo, revision=revision, files_metadata=True, timeout=_SILENCE_SECONDS)
@@ -139,7 +140,7 @@ def _bring(listing: Listing, file: HubFile, folder: Path, here: Callable[[int], 
 
 def _take(listing: Listing, file: HubFile, part: Path, here: Callable[[int], None]) -> None:
     """What is missing of ``part``. A connection that breaks is made anew, as long as each one brings some."""
-    from huggingface_hub import hf_hub_url
+    from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import (  # type: ignore[attr-defined]  # offered, but by no __all__
         build_hf_headers,
@@ -147,6 +148,7 @@ def _take(listing: Listing, file: HubFile, part: Path, here: Callable[[int], Non
     )
 
     disable_progress_bars()
+    constants.DOWNLOAD_CHUNK_SIZE = _BLOCK
     if part.is_file() and part.stat().st_size > file.bytes:
         part.unlink()
     headers = build_hf_headers(library_name="framedaemon", library_version=version_of("framedaemon"))

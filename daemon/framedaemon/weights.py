@@ -88,16 +88,22 @@ def stored_names(models: Path) -> list[str]:
 def choose_weights(models: Path, stage: str, rows: Sequence[Row], word: str) -> str:
     """The name of the weights that ``word`` means to ``stage``: a name, with or without the stage's own before it.
 
-    ``auto`` means the first of ``rows`` that is there, else the first of a person's own of their form (file or
-    repository), else the first of ``rows``. A file without a record was not put there by us, and is not taken unasked.
+    ``auto`` means the first of ``rows`` that is there, else the first of a person's own of their form (file or whole
+    pipeline), else the first of ``rows``. A file without a record was not put there by us, and is not taken unasked.
     """
     if word != "auto":
         return word if word.startswith(f"{stage}-") else f"{stage}-{word}"
-    folders = isinstance(rows[0], Repository)
+    wanted = "pipeline" if isinstance(rows[0], Repository) else "file"
     records = {name: read_record(models, name) for name in stored_names(models) if name.startswith(f"{stage}-")}
-    own = [name for name, record in records.items() if record and is_repository(record) == folders]
+    own = [name for name, record in records.items() if record and _form(record) == wanted]
     there = (name for name in (*(row.name for row in rows), *own) if find_weights(models, name) is not None)
     return next(there, rows[0].name)
+
+
+def _form(record: Mapping[str, Any]) -> str:
+    if not is_repository(record):
+        return "file"
+    return "pipeline" if any(file["path"] == "model_index.json" for file in record["files"]) else "files"
 
 
 def open_weights(models: Path, name: str) -> dict[str, Tensor]:

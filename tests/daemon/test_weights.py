@@ -246,8 +246,10 @@ def test_a_single_file_is_no_folder(stored: Path) -> None:
         open_repository(stored, "toy-1")
 
 
-def test_auto_takes_a_repository_where_rows_are_repositories(repository: Path, stored: Path) -> None:
-    """A LoRA lies there under the stage's name too, and is no model."""
+def test_auto_takes_a_pipeline_where_rows_are_repositories(repository: Path, stored: Path) -> None:
+    """LoRA files lie there under the stage's name too, one or several, and are no model."""
+    record_of(repository, "toy-0-fast").write_text(json.dumps({"sha256": "0", "files": [{"path": "a.safetensors"}]}))
+    (repository / "toy-0-fast").mkdir()
     _record_repository(repository, "toy-zz", folder=str(repository / "toy-5b"))
 
     assert choose_weights(repository, "toy", [replace(REPOSITORY, name="toy-14b")], "auto") == "toy-5b"
