@@ -15,19 +15,21 @@ from framedaemon.recipe import InterpolateChoice
 from framedaemon.sources import Source
 from framedaemon.stages import AnyStage, GeneratorOptions
 
-# What `GeneratorOptions.width` and `height` begin at.
-_LEAST = 16
+# Pixels: what is smaller than this costs little anyway, and encoders refuse the smallest sizes.
+_SMALLEST = 64
 
 
 def shrunk(stage: AnyStage, source: Source, options: GeneratorOptions, whole: ClipSpec) -> GeneratorOptions:
     """Options of ``stage`` for the cheap form of ``whole``, the clip that it draws by ``options``.
 
     Where the stage has no `previewed` of its own: half the width and height, and all the frames; ``options`` as they
-    are where it cannot draw that.
+    are where that would be tiny, or the stage cannot draw it.
     """
     if hasattr(stage, "previewed"):
         return asked(stage, "previewed", type(options), options)
     half = options.model_copy(update={"width": _half(whole.width), "height": _half(whole.height)})
+    if min(whole.width, whole.height) < 2 * _SMALLEST:
+        return options
     try:
         asked(stage, "promise", ClipSpec, source, half)
     except JobRejected:
@@ -48,4 +50,4 @@ def promised(whole: ClipSpec, seconds: float) -> str:
 
 def _half(side: int) -> int:
     """Even, as most encoders want it."""
-    return min(side, max(_LEAST, side // 4 * 2))
+    return side // 4 * 2

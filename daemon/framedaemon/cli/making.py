@@ -64,6 +64,7 @@ def render(
     here, settings = open_instance(instance)
     table = _command_line(generate, frames, interpolate, fps, seed, set_ or [])
     table.setdefault("encode", {}).setdefault("container", output.suffix.removeprefix(".").lower() or "png")
+    table["generate"].setdefault("preview", False)  # nothing waits here: who says the file's name wants the whole
     file = file.resolve()
     recipes = single.recipes_for(file, here, settings, Layer("command line", table))
     if len(recipes) > 1:
