@@ -13,21 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from framedaemon import ClipSpec, Estimate, Phase
+from framedaemon import Phase
 from framedaemon_wan.facts import Facts, Part
-from framedaemon_wan.options import WanOptions
 from framedaemon_wan.presets import Kind
 from framedaemon_wan.vae.grid import grid_for
 from framedaemon_wan.vae.spill import spill_bytes
-
-_LIBRARIES = 1 << 30  # torch, diffusers and transformers, with what a driver keeps in main memory
-_FRAMES = 8  # of those that the decoder draws at once and hands on, as float32
-
-# Latents as large as a segment that lie on the disk at once: the latest step's with the scheduler's four, twice while
-# they are replaced, and the condition's, which a mask comes with.
-_LATENTS = 12
-
-_LONGEST_ON_CPU = 6 * 3600  # seconds that nobody is refused for
 
 _TEXT = 2 * 512 * 4096 * 4  # bytes: of two embedded prompts
 
@@ -62,28 +52,6 @@ _SHAPES: dict[Kind, _Shape] = {
     "i2v-a14b": _Shape(40, 5120, 113_152, 14_053_642_304 / 14_288_901_184, 14_160, 19_530, 1),
     "ti2v-5b": _Shape(30, 3072, 199_172, 4_909_185_216 / 4_999_787_712, 2_000, 21_630, 2),
 }
-
-
-def estimate(gives: ClipSpec, segment: int, options: WanOptions) -> Estimate:
-    """What drawing ``gives`` takes in segments of at most ``segment`` frames, by options that are complete."""
-    facts, segment = options.facts, min(segment, gives.frames)
-    segments = max(1, -(-(gives.frames - 1) // max(1, segment - 1)))
-    passes = (options.steps or 1) * (1 if options.guidance == 1 else 2)
-    on_cpu, on_gpu = (segments * took for took in seconds(facts, gives.width, gives.height, segment, passes))
-    channels = 48 if facts.kind == "ti2v-5b" else 16
-    latents = 4 * channels * (1 + (segment - 1) // 4) * (gives.height // facts.scale) * (gives.width // facts.scale)
-    too_long = (
-        f"[generate] use: wan would take about {on_cpu / 86400:.1f} days on a CPU: give it a GPU, or a smaller clip in "
-        "fewer steps; force = true lets it"
-    )
-    return Estimate(
-        ram=_LIBRARIES + _FRAMES * 12 * gives.width * gives.height,
-        disk=(_LATENTS + segments) * latents,
-        seconds=on_cpu,
-        accelerated=on_gpu,
-        not_on_cpu="" if options.force or on_cpu <= _LONGEST_ON_CPU else too_long,
-        phases=phases(facts, gives.width, gives.height, segment, gives.frames),
-    )
 
 
 def tokens(facts: Facts, width: int, height: int, frames: int) -> int:
