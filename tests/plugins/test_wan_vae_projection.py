@@ -34,8 +34,8 @@ def test_the_picture_is_nearer_than_its_mean_colour_even_with_a_vae_that_learned
     matrix = fit(known, drawn(1))
 
     factor = vae.spatial_compression_ratio
-    assert explained(project(matrix, known)[0], small(drawn(1), factor)) > 0.2
-    assert explained(project(matrix, other)[0], small(drawn(2), factor)) > 0.1
+    assert explained(project(matrix, known)[0], small(drawn(1), factor)) > 0.05
+    assert explained(project(matrix, other)[0], small(drawn(2), factor)) > 0.05
 
 
 def test_a_plain_picture_teaches_its_colour_and_no_noise() -> None:

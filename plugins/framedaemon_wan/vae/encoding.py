@@ -80,7 +80,7 @@ def _taken(vae: Vae, picture: Tensor) -> Tensor:
     taken: Tensor = picture.unsqueeze(2).to(vae.device, vae.dtype)
     if vae.config.patch_size is None:
         return taken
-    patched: Tensor = patchify(taken, patch_size=vae.config.patch_size)  # type: ignore[no-untyped-call]  # has none
+    patched: Tensor = patchify(taken, patch_size=vae.config.patch_size)
     return patched
 
 

@@ -47,6 +47,6 @@ def project(matrix: Tensor, latents: Tensor) -> NDArray[np.uint8]:
     """
     with torch.no_grad():
         shown = latents.float().cpu()[0].permute(1, 2, 3, 0) @ matrix[:-1] + matrix[-1]
-        levels = (shown * 0.5 + 0.5).nan_to_num().clamp(0.0, 1.0).mul(255.0).round()
+        levels = (shown.nan_to_num() * 0.5 + 0.5).clamp(0.0, 1.0).mul(255.0).round()
         pictures: NDArray[np.uint8] = levels.to(torch.uint8).numpy()
         return pictures

@@ -66,7 +66,7 @@ def decode(vae: Vae, latents: Tensor) -> Iterator[Tensor]:
 def to_pictures(vae: Vae, drawn: Tensor) -> Tensor:
     """What the decoder drew, (1, C', N, H', W'), as pictures (N, 3, H, W) of -1..1."""
     if vae.config.patch_size is not None:
-        drawn = unpatchify(drawn, patch_size=vae.config.patch_size)  # type: ignore[no-untyped-call]  # has none
+        drawn = unpatchify(drawn, patch_size=vae.config.patch_size)
     return drawn.clamp(-1.0, 1.0)[0].transpose(0, 1)
 
 
