@@ -9,6 +9,8 @@ breaks any more, every job ends within a bounded number of passes.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -35,8 +37,12 @@ from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
 from framedaemon.service import Service
 from framedaemon.settings import Settings, read_settings
 from framedaemon.summary import PlanSummary
+from framedaemon.workspace import SHEET
 from living import make_instance
 from torture.mortal import Death, Mortal, mortality
+
+TWO = "[[job]]\n[[job]]\n[job.encode]\ncrf = 20\n"
+PREVIEW = "[generate]\npreview = true\n"
 
 # Passes in which a daemon that nothing disturbs must end all that is left; each moves the clocks on by a minute.
 _PASSES = 300
@@ -98,13 +104,21 @@ class Played:
         folder = Path(order.folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "video.mp4").write_text(order.job)
-        (folder / "receipt.json").write_text('{"video": {"file": ""}}')
+        facts: dict[str, object] = {"job": order.job, "video": {"file": "", "sha256": _hash(folder / "video.mp4")}}
+        if order.recipe.preview:
+            (folder / SHEET).write_text(order.job)
+            facts["sheet"] = {"file": "", "sha256": _hash(folder / SHEET)}
+        (folder / "receipt.json").write_text(json.dumps(facts))
         self.heard.append(Finished(job=order.job, video="video.mp4", bytes=1, seconds={}))
 
     def fail(self, kind: EndKind) -> None:
         order, self.held = self.held, None
         assert order is not None
         self.heard.append(Ended(job=order.job, kind=kind, reason=f"played: {kind}"))
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 # Steps after which a pass ends in death; None: it does not. What matters most comes early in a pass.
@@ -193,7 +207,7 @@ class Lives(RuleBasedStateMachine):
 
     # --- what may happen
 
-    @rule(sidecar=st.sampled_from(["", "", "[[job]]\n[[job]]\n[job.encode]\ncrf = 20\n", "wrong = 1\n", "late"]))
+    @rule(sidecar=st.sampled_from(["", "", TWO, "wrong = 1\n", "late", PREVIEW, PREVIEW, f"{PREVIEW}{TWO}"]))
     def drop(self, sidecar: str) -> None:
         name = f"p{len(self.dropped)}"
         if sidecar not in ("", "late"):
@@ -207,6 +221,18 @@ class Lives(RuleBasedStateMachine):
         name = next(name for name, sidecar in self.dropped.items() if sidecar == "late")
         (self.instance.input / f"{name}.toml").write_text("priority = 1\n")
         self.dropped[name] = "came"
+
+    @precondition(lambda self: self.waiting())
+    @rule(data=st.data(), alone=st.booleans(), folder=st.sampled_from(["approved", "approved", "approved", "."]))
+    def decide(self, data: st.DataObject, alone: bool, folder: str) -> None:
+        """A person approves a preview, with or without its sidecar, or has another one made."""
+        name = data.draw(st.sampled_from(self.waiting()))
+        for file in [name] if alone else [name.with_suffix(".toml"), name]:
+            if file.exists() and not (self.instance.input / folder / file.name).exists():
+                file.rename(self.instance.input / folder / file.name)
+
+    def waiting(self) -> list[Path]:
+        return sorted(self.instance.waiting.glob("*.png"))
 
     @precondition(lambda self: self.alive())
     @rule(passes=st.integers(1, 3), steps=STEPS)
@@ -308,9 +334,16 @@ class Lives(RuleBasedStateMachine):
         rows = self.rows()
         assert all(job.state in ENDED for job in rows)
         videos = {path.read_text() for path in self.instance.output.rglob("*.mp4")}
-        assert videos == {job.id for job in rows if job.state == "done"}
+        done = {job.id for job in rows if job.state == "done"}
+        previews = {job.id for job in rows if Recipe.from_json(job.recipe).preview}
+        wholes = {Recipe.from_json(job.recipe).finishes for job in rows if job.id in done}
+        assert done - previews <= videos <= done - wholes
+        assert {path.with_suffix(".mp4") for path in self.instance.output.rglob("*.jpg")} == {
+            path for path in self.instance.output.rglob("*.mp4") if path.read_text() in previews
+        }
         assert list(self.instance.jobs.iterdir()) == []
-        resting = {path.name for path in (*self.instance.done.iterdir(), *self.instance.failed.iterdir())}
+        folders = self.instance.done, self.instance.failed, self.instance.waiting
+        resting = {path.name for folder in folders for path in folder.glob("*")}
         assert {f"{name}.png" for name in self.dropped} <= resting
 
 
