@@ -16,7 +16,7 @@ from framedaemon.choosing import Chooser, Chosen, asked
 from framedaemon.clip import ClipSpec, show_rate
 from framedaemon.cuts import cut
 from framedaemon.disk import Need
-from framedaemon.errors import JobRejected, OutOfMemory
+from framedaemon.errors import JobRejected, OutOfMemory, StageFailed
 from framedaemon.plugins import Registry
 from framedaemon.preview import promised, shrunk, unfilled
 from framedaemon.recipe import Recipe
@@ -31,7 +31,7 @@ from framedaemon.stages import (
     StageKind,
     VideoSpec,
 )
-from framedaemon.summary import PlanSummary, StepSummary
+from framedaemon.summary import PhaseSummary, PlanSummary, StepSummary
 from framedaemon.task import StageTask
 from framedaemon.timeline import Timeline
 from framedaemon.weave import frames_in_gap, woven_spec
@@ -41,6 +41,8 @@ MAX_FRAMES = 1_000_000
 
 MAX_FPS = 1000
 """Of a finished video, as of every rate that is written down: a factor may lead beyond."""
+
+_MOST_FORMS = 100  # of one clip, each smaller than the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,8 @@ def make_plan(
         timing = unfilled(timing)
         chooser.notes.append(promised(whole.shown, whole.seconds))
     generator = replace(generator, options=drawing)
-    drawn = asked(generator.stage, "promise", ClipSpec, source, drawing)
+    place = _Placer(registry, machine, shrinks, fits or {})
+    generator, drawn, generate, place = _room_for(place, source, generator, chooser.notes)
     played = drawn.fps * timing.speed
     timeline = Timeline(drawn.frames, played, timing.target_fps(drawn.fps), timing.loop, timing.dedupe)
     shown = woven_spec(drawn, timeline)
@@ -175,17 +178,14 @@ def make_plan(
         chooser.notes.append(f"speed = {timing.speed}: the sound is left out")
     video = asked(encoder.stage, "promise", VideoSpec, shown, sound, encoder.options)
 
-    place = _Placer(registry, machine, shrinks, fits or {})
-    estimate = asked(generator.stage, "estimate", Estimate, source, drawn, drawing)
-    generate = place.step("generate", generator, drawn, estimate)
     interpolate = None
     if timeline.step.denominator != 1 or timeline.dedupe:  # else every frame that is shown is a source frame
         if interpolator is None:
             raise JobRejected("[interpolate] use: 'none' fills nothing in; leave fps out, or name an interpolator")
         estimate = _filling_estimate(interpolator, replace(drawn, fps=played), shown, timeline)
-        interpolate = place.step("interpolate", interpolator, drawn, estimate)
+        interpolate = place.step(_task("interpolate", interpolator, drawn), interpolator, estimate)
     estimate = asked(encoder.stage, "estimate", Estimate, shown, encoder.options)
-    encode = place.step("encode", encoder, shown, estimate)
+    encode = place.step(_task("encode", encoder, shown), encoder, estimate)
     notes, over = (*source.notes, *chooser.notes, *video.notes), tuple(chooser.passed_over)
     seed = cast(int, drawing.seed)
     steps = generate, drawn, interpolate, timeline, shown, encode, video
@@ -201,12 +201,20 @@ class _Placer:
     shrinks: int
     fits: Mapping[str, int]
 
-    def step(self, kind: StageKind, chosen: Chosen, clip: ClipSpec, estimate: Estimate) -> Step:
-        task = StageTask(kind, chosen.stage.name, clip.width, clip.height, clip.frames)
+    def step(self, task: StageTask, chosen: Chosen, estimate: Estimate) -> Step:
         for rung in range(self.shrinks + self.fits.get(task.fit_key(self.machine.known_as), 0), self.shrinks, -1):
             with suppress(OutOfMemory):
                 return self._placed(task, chosen, estimate, rung)
         return self._placed(task, chosen, estimate, self.shrinks)
+
+    def past(self, task: StageTask, estimate: Estimate) -> _Placer:
+        """For the next smaller form: without the shrinks that this one's placements were worth."""
+        for rung in range(self.shrinks):
+            try:
+                self.registry.place(task, estimate, self.machine, rung)
+            except OutOfMemory:
+                return replace(self, shrinks=self.shrinks - rung)
+        return replace(self, shrinks=0)
 
     def _placed(self, task: StageTask, chosen: Chosen, estimate: Estimate, rung: int) -> Step:
         placement = replace(self.registry.place(task, estimate, self.machine, rung), models=self.machine.models)
@@ -214,6 +222,37 @@ class _Placer:
             raise JobRejected(estimate.not_on_cpu)
         placed = estimate.placed(placement, task.width, task.height)
         return Step(task, chosen.options, placed, placement, rung, chosen.weights)
+
+
+def _task(kind: StageKind, chosen: Chosen, clip: ClipSpec) -> StageTask:
+    return StageTask(kind, chosen.stage.name, clip.width, clip.height, clip.frames)
+
+
+def _room_for(
+    place: _Placer, source: Source, generator: Chosen, notes: list[str]
+) -> tuple[Chosen, ClipSpec, Step, _Placer]:
+    """What is drawn, and where: what was asked for, or the next smaller form that its stage has leave for.
+
+    Raises OutOfMemory where none has room, with what the stage says of leave.
+    """
+    why, able = "", hasattr(generator.stage, "smaller")
+    for _ in range(_MOST_FORMS):
+        drawn = asked(generator.stage, "promise", ClipSpec, source, generator.options)
+        estimate = asked(generator.stage, "estimate", Estimate, source, drawn, generator.options)
+        task = _task("generate", generator, drawn)
+        try:
+            step = place.step(task, generator, estimate)
+        except OutOfMemory as error:
+            less = asked(generator.stage, "smaller", object, generator.options) if able else ""
+            if not isinstance(less, type(generator.options)):
+                raise OutOfMemory(f"{error}. {less}" if less else str(error)) from error
+            why = why or str(error).partition(". ")[0]
+            place, generator = place.past(task, estimate), replace(generator, options=less)
+        else:
+            if why:
+                notes.append(f"made smaller, {drawn.describe()}, since {why}")
+            return generator, drawn, step, place
+    raise StageFailed(f"{generator.stage.name}: smaller() has no end")
 
 
 def _filling_estimate(filler: Chosen, played: ClipSpec, shown: ClipSpec, timeline: Timeline) -> Estimate:
@@ -254,5 +293,9 @@ def _step_summary(step: Step, machine: str) -> StepSummary:
         placement=placement,
         fit_key=step.task.fit_key(machine),
         rung=step.rung,
+        phases=tuple(
+            PhaseSummary(name=phase.name, working_bytes=phase.taken, waiting_bytes=phase.streams)
+            for phase in step.estimate.phases
+        ),
         weights=dict(step.weights),
     )

@@ -9,6 +9,18 @@ from pydantic import BaseModel, ConfigDict
 from framedaemon.stages import StageKind
 
 
+class PhaseSummary(BaseModel):
+    """One of the things that a stage does one after the other, where it is placed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    working_bytes: int
+    """Of weights and tensors where it works: on the accelerator, or in main memory."""
+    waiting_bytes: int
+    """Of weights that wait in main memory for the accelerator, or are on their way to it."""
+
+
 class StepSummary(BaseModel):
     """One stage's part."""
 
@@ -28,6 +40,7 @@ class StepSummary(BaseModel):
     """`StageTask.fit_key`: what a placement that works is remembered by."""
     rung: int
     """Of the memory ladder."""
+    phases: tuple[PhaseSummary, ...] = ()
     weights: dict[str, str] = {}
     """Names of what its network is loaded from, each with the file's sha256."""
 
