@@ -15,6 +15,7 @@ import torch
 from diffusers import UniPCMultistepScheduler, WanImageToVideoPipeline, WanTransformer3DModel
 from transformers import T5TokenizerFast, UMT5Config, UMT5EncoderModel
 
+from framedaemon.repositories import adopt_folder
 from tiny_vae import tiny_vae
 
 TEXT_DIM = 16
@@ -29,6 +30,14 @@ def save_tiny_pipeline(kind: str, folder: Path) -> Path:
     path = folder / kind
     pipeline = tiny_pipeline(kind)
     pipeline.save_pretrained(path)
+    return path
+
+
+def adopt_tiny_pipeline(kind: str, folder: Path, models: Path) -> Path:
+    """The same, known in the models folder ``models`` as ``wan-tiny-<kind>``, as `framedaemon models add` does."""
+    path = save_tiny_pipeline(kind, folder)
+    models.mkdir(exist_ok=True)
+    adopt_folder(models, f"wan-tiny-{kind}", "wan", path, lambda done, total: None)
     return path
 
 

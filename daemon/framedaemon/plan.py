@@ -169,6 +169,8 @@ def make_plan(
     generator = replace(generator, options=drawing)
     place = _Placer(registry, machine, shrinks, fits or {})
     generator, drawn, generate, place = _room_for(place, source, generator, chooser.notes)
+    if hasattr(generator.stage, "remarks"):
+        chooser.notes += asked(generator.stage, "remarks", tuple, source, generator.options)
     played = drawn.fps * timing.speed
     timeline = Timeline(drawn.frames, played, timing.target_fps(drawn.fps), timing.loop, timing.dedupe)
     shown = woven_spec(drawn, timeline)

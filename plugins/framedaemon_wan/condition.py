@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,17 +84,11 @@ def denormalised(vae: Any, latents: Tensor) -> Tensor:
     """Latents of the denoise as the VAE decodes them."""
     latents = latents.to(vae.device, vae.dtype)
     mean, std = moments(vae, latents.device, latents.dtype)
-    return latents / std + mean
+    denormal: Tensor = latents / std + mean
+    return denormal
 
 
 def _tensor(frame: Frame, vae: Any) -> Tensor:
     """(1, 3, H, W) of -1..1, by the arithmetic of diffusers' VideoProcessor."""
     whole = torch.from_numpy(frame.copy()).permute(2, 0, 1)[None].float() / 255.0
     return (2.0 * whole - 1.0).to(vae.device, vae.dtype)
-
-
-def give_back() -> None:
-    """Return what was let go to the allocators, and from there to the device."""
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from framedaemon.diffusion import Checkpoint, ContinuedScheduler, read_checkpoint, write_checkpoint
 from framedaemon.networks import Device
-from framedaemon_wan.condition import Condition, give_back
+from framedaemon_wan.condition import Condition
 from framedaemon_wan.options import WanOptions
+from framedaemon_wan.placing import give_back
 
 Expert: TypeAlias = Literal["high", "low"]
 LoadExpert: TypeAlias = Callable[[Expert, int, int], WanTransformer3DModel]
@@ -62,6 +63,9 @@ class Denoise:
             latents, state = self._draw(expert, done, stop, latents, state, condition, embedded, checkpoint, key)
             done = stop
             give_back()
+        if self.options.facts.low is None:  # the pipeline ends so, but an attempt may have ended before it did
+            mask = condition.mask()
+            latents = (1 - mask) * condition.given + mask * latents
         return latents
 
     def _boundaries(self) -> list[int]:
@@ -117,7 +121,7 @@ class Denoise:
         embedded = [one.to(self.device.torch_device) for one in embedded]
         _, _, frames, height, width = condition.noise.shape
         scale = pipeline.vae_scale_factor_spatial
-        drawn = pipeline(
+        pipeline(
             image=torch.zeros(1, 3, 16, 16),  # unused: what it would become is given
             prompt_embeds=embedded[0],
             negative_prompt_embeds=embedded[1] if len(embedded) > 1 else None,
@@ -129,9 +133,8 @@ class Denoise:
             callback_on_step_end=step_end,
             output_type="latent",
             return_dict=False,
-        )[0]
-        last = stop == self.options.steps
-        return (drawn if last else after).float().cpu(), scheduler.state
+        )
+        return after.float().cpu(), scheduler.state
 
 
 class _Prepared(WanImageToVideoPipeline):  # type: ignore[misc]  # diffusers is not typed

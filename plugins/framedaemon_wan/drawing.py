@@ -26,11 +26,11 @@ from torch import Tensor
 from framedaemon import Frame, Placement, Scratch
 from framedaemon.diffusion import Checkpoint, read_checkpoint, write_checkpoint
 from framedaemon.networks import Device, memory_told
-from framedaemon_wan.condition import Condition, denormalised, give_back, load_vae, noise_for, prepare
+from framedaemon_wan.condition import Condition, denormalised, load_vae, noise_for, prepare
 from framedaemon_wan.denoise import Denoise
 from framedaemon_wan.experts import load_expert
 from framedaemon_wan.options import WanOptions
-from framedaemon_wan.placing import streamed
+from framedaemon_wan.placing import give_back, streamed
 from framedaemon_wan.segments import Match, Segment, drift_of, match_of
 from framedaemon_wan.text import embed
 from framedaemon_wan.vae.streaming import decode, to_frames
@@ -112,13 +112,10 @@ class Drawing:
             return kept.tensors["latents"]
         with memory_told(self.placement.device), torch.no_grad():
             embedded = self._text()
-            give_back()
             condition = self._condition(segment, key, before)
-            give_back()
             latents = self._denoise(segment, key).run(
                 condition, embedded, self._path(segment, "denoise.safetensors"), key
             )
-            give_back()
         write_checkpoint(path, key, Checkpoint({"latents": latents}))
         for left in ("condition.safetensors", "denoise.safetensors"):
             self._path(segment, left).unlink(missing_ok=True)
@@ -149,6 +146,8 @@ class Drawing:
         ends = self.options.last == "first" and segment is self.segments[-1]
         first = self.picture if before is None else before.frame
         condition = prepare(vae, first, self.picture if ends else None, segment.frames, seed, expand=expand)
+        del vae
+        give_back()
         facts = {"shape": list(condition.noise.shape)}
         write_checkpoint(path, key, Checkpoint({"given": condition.given}, facts))
         return condition

@@ -13,6 +13,7 @@ from framedaemon_wan.geometry import Fit
 from framedaemon_wan.presets import LIGHTNING, NEGATIVE_PROMPT, Kind, Preset, Size, preset_of
 
 StepCache: TypeAlias = Literal["none", "first_block", "mag"]
+_PREVIEW_STEPS = 8
 _NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 
@@ -114,6 +115,23 @@ def completed(folder: Path | None, options: WanOptions) -> WanOptions:
     whole._facts = facts
     _check(whole, preset)
     return whole
+
+
+def previewed(options: WanOptions) -> WanOptions:
+    """The cheap form: a quarter of the width or less, few steps, no longer than one segment.
+
+    Other noise than the whole's, as it has another size: it shows what the prompt does, not the very frames.
+    """
+    update: dict[str, Any] = {
+        "size": "240p",
+        "width": None,
+        "height": None,
+        "steps": min(options.steps or _PREVIEW_STEPS, _PREVIEW_STEPS),
+        "frames": min(options.frames or options.preset.frames, options.preset.frames),
+        "mag_ratios": (),
+        "step_cache": "none",
+    }
+    return options.model_copy(update=update)
 
 
 def published_facts(name: str) -> Facts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import torch
@@ -50,3 +51,10 @@ def narrow(placement: Placement) -> bool:
 def streamed(placement: Placement) -> bool:
     """Whether the policy wants them layer by layer."""
     return placement.offload == "group"
+
+
+def give_back() -> None:
+    """Return what was let go to the allocators, and from there to the device."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -10,7 +10,7 @@ from framedaemon import Repository
 from framedaemon_wan.facts import Facts, Part
 
 Kind = Literal["i2v-a14b", "ti2v-5b"]
-Size = Literal["480p", "720p"]
+Size = Literal["240p", "480p", "720p"]
 
 _FILES = (
     "model_index.json",
@@ -72,7 +72,7 @@ PRESETS: tuple[Preset, ...] = (
         guidance_low=3.5,
         shift=5.0,
         multiple=16,
-        areas={"480p": 480 * 832, "720p": 720 * 1280},
+        areas={"480p": 480 * 832, "720p": 720 * 1280, "240p": 240 * 416},
         last_picture=True,
         published=Facts(
             kind="i2v-a14b",
@@ -103,7 +103,7 @@ PRESETS: tuple[Preset, ...] = (
         guidance_low=5.0,
         shift=5.0,
         multiple=32,
-        areas={"720p": 704 * 1280},
+        areas={"720p": 704 * 1280, "240p": 256 * 448},
         last_picture=False,
         published=Facts(
             kind="ti2v-5b",

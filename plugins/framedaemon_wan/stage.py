@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from framedaemon import (
     ClipSpec,
@@ -30,11 +30,21 @@ from framedaemon import (
     read_record,
 )
 from framedaemon_wan import options as wanted
+from framedaemon_wan.cost import kept_bytes, phases, seconds
+from framedaemon_wan.facts import read_facts
 from framedaemon_wan.geometry import fitted, frames_for, size_for
 from framedaemon_wan.options import WanOptions
 from framedaemon_wan.presets import LIGHTNING, PRESETS, ROWS
 from framedaemon_wan.segments import Segment, segments_of
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_LIBRARIES = 700 << 20  # bytes: torch, diffusers and transformers, once imported
+_FRAMES = 12  # held at once, by the decoder's chunk and those around it
+_PATIENCE = 600  # seconds that nobody needs to be warned of
+
+_MODELS = tuple(preset.row for preset in PRESETS)
 _PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "accelerate", "ftfy")
 
 
@@ -65,11 +75,33 @@ class Wan:
         return (self._model(models, options.weights), *fast, *(lora.weights for lora in options.loras))
 
     def _model(self, models: Path, word: str) -> str:
-        return choose_weights(models, self.name, tuple(preset.row for preset in PRESETS), word)
+        return choose_weights(models, self.name, _MODELS, word)
 
     def completed(self, path: Path | None, options: WanOptions) -> WanOptions:
         """``options`` with the model's own numbers where a recipe gives none."""
         return wanted.completed(path, options)
+
+    def previewed(self, options: WanOptions) -> WanOptions:
+        """The cheap form of ``options``."""
+        return wanted.previewed(options)
+
+    def check_folder(self, path: Path) -> None:
+        """Raises ValueError, in a sentence, for a folder that is no image-to-video pipeline of Wan 2.2."""
+        try:
+            read_facts(path)
+        except JobRejected as error:
+            raise ValueError(str(error)) from error
+
+    def read_weights(self, path: Path) -> dict[str, Tensor]:
+        """A person's own LoRA file. Raises ValueError, in a sentence, where it is none."""
+        from safetensors.torch import load_file
+
+        if path.suffix != ".safetensors":
+            raise ValueError(f"{path.name} is no safetensors file, as LoRA files of wan are")
+        tensors = load_file(path)
+        if not any("lora" in name.lower() for name in tensors):
+            raise ValueError(f"{path.name} holds no LoRA: a model is given as its folder")
+        return tensors
 
     def promise(self, takes: Source, options: WanOptions) -> ClipSpec:
         """A clip in the picture's aspect, with 4k + 1 frames."""
@@ -95,9 +127,22 @@ class Wan:
 
     def estimate(self, takes: Source, gives: ClipSpec, options: WanOptions) -> Estimate:
         """What the largest of its stages needs: text, condition, either expert, decode."""
-        from framedaemon_wan.cost import estimate
-
-        return estimate(gives, max(segment.frames for segment in _segments(gives, options)), options)
+        facts, segments = options.facts, _segments(gives, options)
+        longest = max(segment.frames for segment in segments)
+        assert options.steps is not None
+        passes = options.steps * (2 if (options.guidance or 0) > 1 else 1) * len(segments)
+        on_cpu, on_gpu = seconds(facts, gives.width, gives.height, longest, passes)
+        return Estimate(
+            ram=_LIBRARIES + _FRAMES * gives.frame_bytes,
+            disk=kept_bytes(facts, gives.width, gives.height, longest, len(segments)),
+            seconds=on_cpu,
+            accelerated=on_gpu,
+            not_on_cpu=""
+            if options.force or on_cpu < _PATIENCE
+            else f"[generate] use: wan would take about {on_cpu / 3600:.0f} hours on a CPU, which is all there is room "
+            "on: give a smaller size, fewer frames or steps, or say force = true to wait so long",
+            phases=phases(facts, gives.width, gives.height, longest, gives.frames),
+        )
 
     @contextmanager
     def load(self, placement: Placement, options: WanOptions) -> Iterator[Generate]:

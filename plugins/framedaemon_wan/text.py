@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +14,7 @@ from transformers import AutoTokenizer, UMT5EncoderModel
 from framedaemon import DiskFull, StageFailed
 from framedaemon.diffusion import Checkpoint, read_checkpoint, write_checkpoint
 from framedaemon.networks import Device
-from framedaemon_wan.placing import place
+from framedaemon_wan.placing import give_back, place
 
 LENGTH = 512
 """Tokens of an embedded prompt; what is longer is cut, what is shorter is padded with zeros."""
@@ -67,7 +66,7 @@ def _embed(texts: list[str], folder: Path, device: Device, streamed: bool) -> li
             for text in texts
         ]
     del pipeline, encoder
-    gc.collect()
+    give_back()
     return embedded
 
 

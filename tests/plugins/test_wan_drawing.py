@@ -1,0 +1,242 @@
+"""Clips drawn by Wan's real classes, tiny: as diffusers draws them in one call, and as if nothing had interrupted."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+torch = pytest.importorskip("torch")
+diffusers = pytest.importorskip("diffusers")
+
+from PIL import Image  # noqa: E402
+
+from framedaemon import Picture, Placement, Scratch  # noqa: E402
+from framedaemon.diffusion import read_checkpoint  # noqa: E402
+from framedaemon_wan import Wan, WanOptions  # noqa: E402
+from framedaemon_wan.geometry import fitted  # noqa: E402
+from tiny_pipelines import adopt_tiny_pipeline  # noqa: E402
+
+KINDS = ("i2v-a14b", "ti2v-5b")
+STEPS = 5
+SIZE = {"width": 96, "height": 64}
+
+
+class Killed(Exception):
+    """Stands for whatever ends an attempt."""
+
+
+class Bench:
+    """A models folder with both tiny pipelines, and a picture."""
+
+    def __init__(self, folder: Path) -> None:
+        self.models = folder / "models"
+        self.folders = {kind: adopt_tiny_pipeline(kind, folder, self.models) for kind in KINDS}
+        self.picture = Picture(_photo())
+
+    def options(self, kind: str, **asked: Any) -> WanOptions:
+        """A clip of 9 frames in few steps, written down at each."""
+        given = {"weights": f"wan-tiny-{kind}", "prompt": "a wave, the sea", "seed": 5, "frames": 9, "steps": STEPS}
+        options = WanOptions.model_validate(given | SIZE | {"checkpoint_seconds": 0} | asked)
+        return Wan().completed(self.folders[kind], options)
+
+    def draw(
+        self, options: WanOptions, scratch: Scratch, placement: Placement | None = None
+    ) -> Iterator[NDArray[np.uint8]]:
+        """The frames."""
+        placement = replace(placement or Placement(threads=1), models=self.models)
+        with Wan().load(placement, options) as generate:
+            yield from generate(self.picture, scratch)
+
+    def clip(self, options: WanOptions, folder: Path, placement: Placement | None = None, **scratch: Any) -> Any:
+        """All frames, stacked."""
+        folder.mkdir(exist_ok=True)
+        return np.stack(list(self.draw(options, Scratch(folder, **scratch), placement)))
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    gc.freeze()  # each stage ends with a collection, and all that the tests have loaded is not to be walked each time
+    yield Bench(tmp_path_factory.mktemp("wan"))
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stages_one_after_the_other_draw_what_one_call_draws(kind: str, bench: Bench, tmp_path: Path) -> None:
+    options = bench.options(kind)
+    latents, frames = _one_call(bench, kind, options)
+
+    drawn = bench.clip(options, tmp_path)
+
+    kept = read_checkpoint(tmp_path / "00-latents.safetensors", _key_of(tmp_path / "00-latents.safetensors"))
+    assert kept is not None
+    assert torch.equal(kept.tensors["latents"], latents)
+    assert np.array_equal(drawn, frames)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_clip_interrupted_at_each_step_and_stage_is_drawn_as_if_nothing_had_happened(
+    kind: str, bench: Bench, tmp_path: Path
+) -> None:
+    options = bench.options(kind)
+    whole, told = bench.clip(options, tmp_path / "whole"), []
+    bench.clip(options, tmp_path / "counted", progress=lambda what, fraction: told.append((what, fraction)))
+
+    attempts = [_interrupted(bench, options, tmp_path / "killed", number) for number in range(1, len(told) + 1)]
+
+    assert told[:3] == [("text", 0.0), ("condition", 0.0), ("denoise", 0.0)]
+    assert len(told) == 3 + STEPS
+    assert all(np.array_equal(clip, whole) for clip in attempts)
+
+
+def test_an_attempt_goes_on_with_the_step_after_the_last_one_on_disk(bench: Bench, tmp_path: Path) -> None:
+    options, told = bench.options("i2v-a14b"), []
+    _kill_at(bench, options, tmp_path, 5)
+
+    bench.clip(options, tmp_path, progress=lambda what, fraction: told.append((what, fraction)))
+
+    assert told == [("denoise", 0.0), ("denoise", 3 / STEPS), ("denoise", 4 / STEPS), ("denoise", 1.0)]
+
+
+def test_a_smaller_placement_goes_on_with_what_a_larger_one_left(bench: Bench, tmp_path: Path) -> None:
+    options, told = bench.options("i2v-a14b"), []
+    _kill_at(bench, options, tmp_path, 6)
+
+    narrow = Placement(threads=1, storage="float8", tile=64)
+    clip = bench.clip(options, tmp_path, narrow, progress=lambda what, fraction: told.append((what, fraction)))
+
+    assert told[1] == ("denoise", 4 / STEPS)
+    assert clip.shape == (9, 64, 96, 3)
+
+
+def test_a_clip_of_another_recipe_begins_anew(bench: Bench, tmp_path: Path) -> None:
+    other = bench.options("i2v-a14b", prompt="a stone")
+    bench.clip(bench.options("i2v-a14b"), tmp_path)
+
+    drawn = bench.clip(other, tmp_path)
+
+    assert np.array_equal(drawn, bench.clip(other, tmp_path / "fresh"))
+
+
+def test_tiles_on_disk_draw_what_the_tiled_vae_draws(bench: Bench, tmp_path: Path) -> None:
+    options = bench.options("i2v-a14b")
+    _, frames = _one_call(bench, "i2v-a14b", options, tile=64)
+
+    drawn = bench.clip(options, tmp_path, Placement(threads=1, tile=64))
+
+    assert np.array_equal(drawn, frames)
+    assert not list(tmp_path.glob("*tiles*"))
+
+
+def test_the_last_picture_is_the_first_where_that_is_asked(bench: Bench, tmp_path: Path) -> None:
+    options = bench.options("i2v-a14b", last="first")
+    _, frames = _one_call(bench, "i2v-a14b", options, last=True)
+
+    assert np.array_equal(bench.clip(options, tmp_path), frames)
+
+
+# --- segments
+
+
+def test_a_long_clip_goes_on_from_its_last_frame_and_shows_it_once(bench: Bench, tmp_path: Path) -> None:
+    notes: dict[str, Any] = {}
+    options = bench.options("ti2v-5b", frames=13, segment=9)
+
+    clip = bench.clip(options, tmp_path, note=notes.__setitem__)
+
+    assert clip.shape[0] == 13
+    assert [notes[f"segment {number}"]["frames"] for number in (1, 2)] == [[0, 5], [4, 13]]
+    assert [notes[f"segment {number}"]["seed"] for number in (1, 2)] == [5, 6]
+
+
+def test_a_clip_begun_in_its_middle_is_the_end_of_the_whole(bench: Bench, tmp_path: Path) -> None:
+    options = bench.options("ti2v-5b", frames=13, segment=5)
+    whole = bench.clip(options, tmp_path / "whole")
+
+    ends = [bench.clip(options, tmp_path / "whole", start=start) for start in (1, 4, 5, 6, 12)]
+    fresh = bench.clip(options, tmp_path / "fresh", start=6)
+
+    assert all(np.array_equal(end, whole[13 - len(end) :]) for end in (*ends, fresh))
+    assert [len(end) for end in ends] == [12, 9, 8, 7, 1]
+
+
+def test_colours_of_a_segment_are_brought_to_those_of_the_one_before(bench: Bench, tmp_path: Path) -> None:
+    notes: dict[str, Any] = {}
+    options = bench.options("ti2v-5b", frames=13, segment=9)
+
+    clip = bench.clip(options, tmp_path, note=notes.__setitem__)
+
+    steps = np.abs(np.diff(clip.reshape(13, -1, 3).mean(axis=1), axis=0)).max(axis=1)
+    assert notes["segment 2"]["colours"]["gain"] != (1.0, 1.0, 1.0)
+    assert steps[4] < 12
+
+
+def _one_call(
+    bench: Bench, kind: str, options: WanOptions, tile: int | None = None, last: bool = False
+) -> tuple[Any, NDArray[np.uint8]]:
+    """Latents and frames by diffusers' own pipeline, all in one."""
+    folder = bench.folders[kind]
+    pipeline = diffusers.WanImageToVideoPipeline.from_pretrained(folder, local_files_only=True)
+    pipeline.scheduler = diffusers.UniPCMultistepScheduler.from_pretrained(
+        folder, subfolder="scheduler", flow_shift=options.shift
+    )
+    pipeline.set_progress_bar_config(disable=True)
+    if tile is not None:
+        pipeline.vae.enable_tiling(tile, tile, tile * 3 // 4, tile * 3 // 4)
+    image = Image.fromarray(fitted(bench.picture, SIZE["width"], SIZE["height"], "crop"))
+    given = {
+        "image": image,
+        "last_image": image if last else None,
+        "prompt": options.prompt,
+        "negative_prompt": options.negative_prompt,
+        "num_frames": options.frames,
+        "num_inference_steps": STEPS,
+        "guidance_scale": options.guidance,
+        "guidance_scale_2": options.guidance_low if kind == "i2v-a14b" else None,
+        **SIZE,
+    }
+    torch.set_num_threads(1)
+    with torch.no_grad():
+        latents, video = (
+            pipeline(**given, generator=torch.Generator().manual_seed(5), output_type=kind_of).frames
+            for kind_of in ("latent", "np")
+        )
+    return latents, np.rint(video[0] * 255).astype(np.uint8)
+
+
+def _interrupted(bench: Bench, options: WanOptions, folder: Path, at: int) -> Any:
+    """The clip of two attempts, the first of which ends at progress ``at``."""
+    _kill_at(bench, options, folder / str(at), at)
+    return bench.clip(options, folder / str(at))
+
+
+def _kill_at(bench: Bench, options: WanOptions, folder: Path, at: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    calls = iter(range(1, 1000))
+
+    def progress(what: str, fraction: float) -> None:
+        if next(calls) == at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        list(bench.draw(options, Scratch(folder, progress)))
+
+
+def _key_of(path: Path) -> str:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        return str(file.metadata()["key"])
+
+
+def _photo() -> NDArray[np.uint8]:
+    """Soft shapes in colour, 150x100."""
+    y, x = np.mgrid[0:100, 0:150] / 100.0
+    waves = [128 + 100 * np.sin(4 * x + phase) * np.cos(3 * y + phase) for phase in (0.0, 1.0, 2.0)]
+    return np.ascontiguousarray(np.stack(waves, axis=-1).astype(np.uint8))
