@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from diffusers import AutoencoderKLWan, WanTransformer3DModel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from fakes import GIB
 from framedaemon import OutOfMemory, Placement
@@ -21,6 +18,7 @@ from framedaemon_wan.cost import kept_bytes, phases, seconds, tokens
 from framedaemon_wan.presets import Kind, preset_of
 from framedaemon_wan.vae.encoding import encode
 from framedaemon_wan.vae.streaming import decode as decode_stream
+from live_bytes import Peak
 
 GB = 10**9
 A14B, TI2V_5B = preset_of("i2v-a14b").published, preset_of("ti2v-5b").published
@@ -151,28 +149,6 @@ def test_16_gb_of_main_memory_are_too_little_for_the_large_model() -> None:
 # --- the numbers behind it, counted anew
 
 
-class _Peak(TorchDispatchMode):
-    """Bytes of all storages that live at once, of those that are made in it, at their most."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._live: dict[int, int] = {}
-        self.bytes = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            self._see(tensor)
-        return made
-
-    def _see(self, tensor: Any) -> None:
-        storage = tensor.untyped_storage() if isinstance(tensor, torch.Tensor) else None
-        if storage is not None and storage._cdata not in self._live:
-            self._live[storage._cdata] = storage.nbytes()
-            weakref.finalize(storage, self._live.pop, storage._cdata, None)
-            self.bytes = max(self.bytes, sum(self._live.values()))
-
-
 def _bytes_of_a_pass(config: dict[str, Any], kind: Kind, width: int, height: int, frames: int) -> int:
     """At the peak of two layers: more of them work one after the other, in the same memory."""
     facts = preset_of(kind).published
@@ -185,7 +161,7 @@ def _bytes_of_a_pass(config: dict[str, Any], kind: Kind, width: int, height: int
         latents = torch.empty(1, channels, 1 + (frames - 1) // 4, height // scale, width // scale, dtype=torch.bfloat16)
         text = torch.empty(1, 512, 4096, dtype=torch.bfloat16)
         step = torch.empty(1, tokens(facts, width, height, frames)) if kind == "ti2v-5b" else torch.empty(1)
-    with torch.no_grad(), _Peak() as peak:
+    with torch.no_grad(), Peak() as peak:
         network(latents, step, text, return_dict=False)
     return peak.bytes
 
@@ -242,10 +218,10 @@ def test_a_pixel_takes_what_the_real_vae_takes_for_one(facts: Any, config: dict[
         picture = torch.empty(1, 3, 512, 512)
     _, condition, *_, decode = phases(facts, 512, 512, 81, 81)
 
-    with _Peak() as decoding:
+    with Peak() as decoding:
         for pictures in decode_stream(vae, latents):
             del pictures
-    with _Peak() as encoding:
+    with Peak() as encoding:
         encode(vae, picture, None, encoded)
 
     assert sum(tensor.numel() for tensor in vae.parameters()) == facts.vae.numbers

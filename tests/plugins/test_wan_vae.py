@@ -12,6 +12,7 @@ from diffusers.video_processor import VideoProcessor
 
 from framedaemon import StageFailed
 from framedaemon_wan.vae.streaming import decode, to_frames
+from live_bytes import Peak
 from tiny_vae import tiny_latents, tiny_vae
 
 KINDS = pytest.mark.parametrize("kind", ["8x", "16x"])
@@ -35,6 +36,18 @@ def test_the_first_latent_frame_gives_one_picture_and_each_further_one_four() ->
     vae, latents = tiny_vae("8x"), tiny_latents("8x", 4, 4, 4)
 
     assert [len(pictures) for pictures in decode(vae, latents)] == [1, 4, 4, 4]
+
+
+@KINDS
+def test_a_longer_video_takes_no_more_memory_than_its_latents(kind: str) -> None:
+    vae, short, long = tiny_vae(kind), tiny_latents(kind, 4, 8, 12), tiny_latents(kind, 12, 8, 12)
+
+    with Peak() as of_short:
+        list(map(len, decode(vae, short)))
+    with Peak() as of_long:
+        list(map(len, decode(vae, long)))
+
+    assert of_long.bytes - of_short.bytes <= long.nbytes - short.nbytes
 
 
 def test_two_videos_drawn_in_turns_do_not_mix() -> None:

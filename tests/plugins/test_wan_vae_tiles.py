@@ -19,6 +19,7 @@ from framedaemon import DiskFull
 from framedaemon_wan.vae.spill import Writer, spill_bytes
 from framedaemon_wan.vae.streaming import to_frames
 from framedaemon_wan.vae.tiles import TiledDecode
+from live_bytes import Peak
 from tiny_vae import tiny_latents, tiny_vae
 
 FRAMES = 9
@@ -90,6 +91,18 @@ def test_a_tile_of_another_length_is_not_believed(tmp_path: Path) -> None:
     next(tmp_path.glob("*/00-01.frames")).write_bytes(b"short")
 
     assert np.array_equal(drawn(TiledDecode(vae, latents, tmp_path, "weights")), expected)
+
+
+@pytest.mark.parametrize("kind", ["8x", "16x"])
+def test_tiles_of_a_longer_and_larger_video_take_no_more_memory_than_its_latents(tmp_path: Path, kind: str) -> None:
+    vae, small, large = cut_small(tiny_vae(kind)), tiny_latents(kind, 4, 4, 6), tiny_latents(kind, 7, 6, 6)
+
+    with Peak() as of_small:
+        drawn(TiledDecode(vae, small, tmp_path, "weights"))
+    with Peak() as of_large:
+        drawn(TiledDecode(vae, large, tmp_path, "weights"))
+
+    assert of_large.bytes - of_small.bytes <= large.nbytes - small.nbytes
 
 
 def test_frames_can_be_asked_for_from_the_middle_on(tmp_path: Path) -> None:
