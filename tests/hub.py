@@ -16,6 +16,54 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+# An interpolator whose weights are the hub's repository: a drop-in file.
+PLUGIN = """
+from contextlib import contextmanager
+
+from framedaemon import (
+    Estimate, InterpolatorOptions, Repository, choose_weights, find_weights, hookimpl, open_repository
+)
+
+FILES = ("model_index.json", "vae/*", "transformer/*")
+
+
+class Options(InterpolatorOptions):
+    weights: str = "auto"
+
+
+class Toy:
+    name = "toy"
+    summary = "brightens by its weights"
+    options = Options
+    preference = 1000  # before all that are shipped
+    weights = (Repository("toy-5b", "a toy", "Apache-2.0", "Ada, Toy-5B", "somebody/Toy-5B", "main", 800_000, FILES),)
+
+    def unready(self, machine):
+        if find_weights(machine.models, self.chosen_weights(machine.models, Options())[0]) is None:
+            return "weights missing: framedaemon models pull toy-5b"
+
+    def chosen_weights(self, models, options):
+        return (choose_weights(models, self.name, self.weights, options.weights),)
+
+    def estimate(self, takes, gives, options):
+        return Estimate(ram=32 * takes.frame_bytes, seconds=0.1)
+
+    @contextmanager
+    def load(self, placement, options):
+        shift = (open_repository(placement.models, options.weights) / "vae" / "config.json").is_file()
+
+        def fill(gaps):
+            for gap in gaps:
+                yield [(gap.x0 // 2 + gap.x1 // 2 + shift) for _ in gap.times]
+
+        yield fill
+
+
+@hookimpl
+def interpolators():
+    return [Toy()]
+"""
+
 _ADDRESS = "/{repo_id}/resolve/{revision}/{filename}"
 COMMIT = "a" * 40
 REPO = "somebody/Toy-5B"

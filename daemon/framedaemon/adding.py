@@ -26,7 +26,7 @@ from framedaemon.repositories import adopt_folder, files_for
 from framedaemon.storing import TO_ASK_A_HUB, read, refuse_without_packages, store
 from framedaemon.weights import file_of, is_repository, read_record
 
-_ASKED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^@:\s]+))?(?::(?P<file>[^@:\s]+))?")
+_ASKED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[^@:\s]+))?(?::(?P<file>[^@:]+))?")
 _MAIN = "main"  # what hubs call the branch that is looked at when nothing is said
 
 

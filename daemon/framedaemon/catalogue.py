@@ -115,13 +115,25 @@ class Catalogue:
         stage = next((stage for stage in self.stages if name.startswith(f"{stage}-")), name.partition("-")[0])
         return how_to_get(self.models, name, stage, rows_of(self.stages.get(stage)))
 
+    def how_to_bring(self, row: Row) -> str:
+        """What to do, in words with the command, where ``row`` was fetched elsewhere and carried here."""
+        if isinstance(row, Weights):
+            return f"bring its file from elsewhere: `framedaemon models pull {row.name} --from PATH`"
+        stage = self._stage_of(row)
+        command = f"framedaemon models add FOLDER --for {stage} --as my-{row.name.removeprefix(f'{stage}-')}"
+        return f"bring a folder of it from elsewhere: `{command}`"
+
+    def _stage_of(self, row: Row) -> str:
+        if row.name in self._rows:
+            return self._rows[row.name][1]
+        return str(read_record(self.models, row.name).get("stage", ""))
+
     def pull(self, row: Row, tell: Tell, progress: Progress, given: Path | None = None) -> Path:
         """Fetch and store ``row``, or take it from the file ``given``; returns where it lies.
 
         Raises FramedaemonError in a sentence that says what to do, DiskFull where there is no room.
         """
-        record = read_record(self.models, row.name)
-        stage = self._rows[row.name][1] if row.name in self._rows else str(record.get("stage", ""))
+        stage = self._stage_of(row)
         if isinstance(row, Repository):
             return self._pull_repository(row, stage, tell, progress, given)
         refuse_without_packages(row.name, stage)
@@ -165,11 +177,7 @@ class Catalogue:
 
     def _pull_repository(self, row: Repository, stage: str, tell: Tell, progress: Progress, given: Path | None) -> Path:
         if given is not None:
-            word = row.name.removeprefix(f"{stage}-")
-            raise FramedaemonError(
-                f"{row.name} is a whole repository, and no file: `framedaemon models add FOLDER --for {stage} --as "
-                f"my-{word}` takes a folder of it that you brought"
-            )
+            raise FramedaemonError(f"{row.name} is a whole repository, and no file: {self.how_to_bring(row)}")
         refuse_without_packages(row.name, stage, TO_ASK_A_HUB)
         with self.alone(tell):
             if self.whole(row):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from fakes import Blend, Raw, Squares, registry_of
+from framedaemon import storing
 from framedaemon.adding import Asked, accept, add, offer, parse_asked
 from framedaemon.catalogue import Catalogue
 from framedaemon.errors import FramedaemonError
 from framedaemon.published import Row
 from framedaemon.weights import file_of, open_repository, open_weights, read_record
-from hub import COMMIT, FILES, INDEX, NEEDED, REPO, VAE, Hub
+from hub import COMMIT, FILES, NEEDED, REPO, VAE, Hub
 from weighty import make_toy, read_toy, row_for
 
 pytest.importorskip("torch", reason="torch is not installed")
@@ -131,3 +132,163 @@ def test_a_file_that_is_no_weights_is_not_taken_in(tmp_path: Path) -> None:
 
     with pytest.raises(FramedaemonError, match=r"toy-cat: .*cat.png"):
         _add(_catalogue(tmp_path), path, "toy", None)
+
+
+# --- folders
+
+
+def test_a_folder_stays_where_it_is_and_is_listed(folder: Path, tmp_path: Path) -> None:
+    catalogue = _catalogue(tmp_path)
+
+    assert _add(catalogue, folder, name=None) == "toy-my-wan"
+    assert open_repository(catalogue.models, "toy-my-wan") == folder
+    (entry,) = catalogue.entries()
+    assert (entry.state, entry.path, entry.summary) == ("there", folder, "your own, from My Wan")
+    assert entry.bytes == sum(len(FILES[path]) for path in NEEDED)
+
+
+def test_a_folder_that_went_away_is_said_with_the_command_that_takes_it_in_again(folder: Path, tmp_path: Path) -> None:
+    catalogue = _catalogue(tmp_path)
+    _add(catalogue, folder)
+    folder.rename(tmp_path / "elsewhere")
+
+    assert [entry.state for entry in catalogue.entries()] == ["missing"]
+    with pytest.raises(
+        FramedaemonError, match=r"models remove toy-mine` and then `framedaemon models add 'My Wan' --f"
+    ):
+        open_repository(catalogue.models, "toy-mine")
+
+
+def test_a_folder_that_its_stage_cannot_use_is_refused_in_its_words(folder: Path, tmp_path: Path) -> None:
+    (folder / "transformer" / "config.json").write_text('{"_class_name": "LTXVideoTransformer3DModel"}')
+
+    with pytest.raises(FramedaemonError, match="toy cannot use that: its transformer is none of Wan's"):
+        _add(_catalogue(tmp_path), folder)
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "words"),
+    [
+        ("blend", "mine", "no stage 'blend' takes a whole repository; these do: toy"),
+        ("toy", "old", "toy-old is there already: `framedaemon models remove toy-old`"),
+    ],
+)
+def test_a_folder_is_refused_as_a_file_is(stage: str, name: str, words: str, folder: Path, tmp_path: Path) -> None:
+    catalogue = _catalogue(tmp_path)
+    _add(catalogue, folder, name="old")
+
+    with pytest.raises(FramedaemonError, match=words):
+        _add(catalogue, folder, stage, name)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FramedaemonError, match=r"has no model_index\.json: that is no folder of a diffusers pipeline"):
+        _add(_catalogue(tmp_path), tmp_path)
+
+
+# --- of a hub
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("somebody/Toy-5B", Asked(REPO)),
+        ("somebody/Toy-5B@v1.0", Asked(REPO, "v1.0")),
+        ("somebody/Toy-5B:loras/fast.safetensors", Asked(REPO, "main", "loras/fast.safetensors")),
+        ("somebody/Toy-5B@v1.0:fast.safetensors", Asked(REPO, "v1.0", "fast.safetensors")),
+        ("flownet.pkl", None),
+        ("/data/models/wan", None),
+        ("a/b/c", None),
+        ("https://example.org/a", None),
+    ],
+)
+def test_what_is_asked_of_a_hub_is_read(words: str, asked: Asked | None) -> None:
+    assert parse_asked(words) == asked
+
+
+def test_a_repository_is_offered_with_its_licence_and_size_before_its_weights_are_fetched(
+    hub: Hub, tmp_path: Path
+) -> None:
+    offered = offer(_catalogue(tmp_path), Asked(REPO), "toy", "ltx")
+
+    row = offered.row
+    assert (row.name, row.licence, row.credit) == ("toy-ltx", "apache-2.0", "published by somebody")
+    assert row.bytes == sum(len(FILES[path]) for path in NEEDED)
+    assert {path for path, _ in hub.fetched()} == {"model_index.json", "vae/config.json", "transformer/config.json"}
+
+
+def test_what_was_accepted_is_fetched_and_can_be_pulled_by_its_name_again(hub: Hub, tmp_path: Path) -> None:
+    catalogue = _catalogue(tmp_path)
+
+    path = accept(catalogue, offer(catalogue, Asked(REPO), "toy", "ltx"), [].append, lambda done, total: None)
+    (path / VAE).unlink()
+    damaged = catalogue.entries()[0]
+    catalogue.pull(catalogue.row("toy-ltx"), [].append, lambda done, total: None)
+
+    assert (damaged.state, damaged.licence) == ("damaged", "apache-2.0")
+    assert open_repository(catalogue.models, "toy-ltx") == path
+    assert catalogue.entries()[0].summary == "somebody/Toy-5B, as you added it"
+    assert read_record(catalogue.models, "toy-ltx")["revision"] == COMMIT
+
+
+def test_a_repository_that_the_stage_cannot_use_is_refused_before_its_weights_are_fetched(
+    hub: Hub, tmp_path: Path
+) -> None:
+    hub.files["transformer/config.json"] = b'{"_class_name": "LTXVideoTransformer3DModel"}'
+
+    with pytest.raises(FramedaemonError, match="its transformer is none of Wan's"):
+        offer(_catalogue(tmp_path), Asked(REPO), "toy", None)
+
+    assert VAE not in dict(hub.fetched())
+
+
+def test_a_repository_of_no_pipeline_is_refused(hub: Hub, tmp_path: Path) -> None:
+    del hub.files["model_index.json"]
+
+    with pytest.raises(FramedaemonError, match=r"Toy-5B has no model_index\.json: that is no repository of a diffuser"):
+        offer(_catalogue(tmp_path), Asked(REPO), "toy", None)
+
+
+def test_one_file_of_a_repository_is_read_by_the_stage_and_stored(hub: Hub, tmp_path: Path) -> None:
+    catalogue = _catalogue(tmp_path)
+    hub.files["loras/Fast High.safetensors"] = _safetensors()
+
+    offered = offer(catalogue, Asked(REPO, file="loras/Fast High.safetensors"), "toy", None)
+    path = accept(catalogue, offered, [].append, lambda done, total: None)
+
+    assert path == file_of(catalogue.models, "toy-fast-high")
+    assert open_weights(catalogue.models, "toy-fast-high")["w"].tolist() == [1, 2]
+    record = read_record(catalogue.models, "toy-fast-high")
+    assert record["original"] == f"{REPO}@{COMMIT}:loras/Fast High.safetensors"
+    assert record["licence"] == "apache-2.0"
+    assert [left.name for left in (catalogue.models / ".pulling").iterdir()] == ["lock"]
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("vae/diffusion_pytorch_model.bin", "of a hub's single files only those in safetensors are taken"),
+        ("loras/none.safetensors", r"Toy-5B has no loras/none\.safetensors at main"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(file: str, words: str, hub: Hub, tmp_path: Path) -> None:
+    with pytest.raises(FramedaemonError, match=words):
+        offer(_catalogue(tmp_path), Asked(REPO, file=file), "toy", None)
+
+
+def test_without_huggingface_hub_the_command_that_brings_it_is_said(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "find_spec", lambda name: None)
+
+    with pytest.raises(
+        FramedaemonError, match="cannot be fetched without huggingface_hub: `pip install huggingface_hub`"
+    ):
+        offer(_catalogue(tmp_path), Asked(REPO), "toy", "ltx")
+
+
+def _safetensors() -> bytes:
+    import torch
+    from safetensors.torch import save
+
+    return save({"w": torch.tensor([1.0, 2.0])})

@@ -128,7 +128,7 @@ def add(
         with _progress() as progress:
             stored = adding.add(catalogue, path, stage, name, _tell, progress)
     else:
-        _refuse_offline(show(what), "Bring it from elsewhere, and `framedaemon models add` its path", offline)
+        _refuse_offline(show(what), "bring it from elsewhere, and `framedaemon models add PATH` takes it in", offline)
         offered = adding.offer(catalogue, asked, stage, name)
         stored = offered.row.name
         if not _shown_and_agreed(offered.row, yes=yes):
@@ -219,13 +219,9 @@ def fetch(catalogue: Catalogue, row: Row, *, yes: bool, offline: bool, given: Pa
     Raises FramedaemonError where it may not be fetched, or cannot be.
     """
     from framedaemon.naming import show
-    from framedaemon.published import Repository
 
     if given is None:
-        how = f"`framedaemon models pull {row.name} --from PATH`"
-        if isinstance(row, Repository):
-            how = "`framedaemon models add FOLDER`, which says more with --help"
-        _refuse_offline(row.name, f"Bring it from elsewhere: {how}", offline)
+        _refuse_offline(row.name, catalogue.how_to_bring(row), offline)
     if not _shown_and_agreed(row, yes=yes or given is not None):
         return False
     with _progress() as progress:
@@ -240,7 +236,7 @@ def _refuse_offline(name: str, how: str, offline: bool) -> None:
 
     if offline:
         why = f"[models] offline is true, or ${OFFLINE_VARIABLE} is set"
-        raise FramedaemonError(f"{name} is not here, and nothing is fetched: {why}. {how}")
+        raise FramedaemonError(f"{name} is not here, and nothing is fetched: {why}; {how}")
 
 
 def _shown_and_agreed(row: Row, *, yes: bool) -> bool:
