@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _LIBRARIES = 700 << 20  # bytes: torch, diffusers and transformers, once imported
 _FRAMES = 12  # held at once, by the decoder's chunk and those around it
+_MOST_SIDE = 8192
 _PATIENCE = 600  # seconds that nobody needs to be warned of
 
 _MODELS = tuple(preset.row for preset in PRESETS)
@@ -108,6 +109,10 @@ class Wan:
         picture, preset = _picture(takes), options.preset
         area = preset.areas[options.size] if options.size is not None else next(iter(preset.areas.values()))
         size = size_for((picture.width, picture.height), area, preset.multiple, options.width, options.height)
+        if max(size) > _MOST_SIDE:
+            raise JobRejected(
+                f"[generate] use: {size[0]}x{size[1]} is more than {_MOST_SIDE} pixels a side: give width and height"
+            )
         assert options.frames is not None and options.fps is not None
         return ClipSpec(*size, frames_for(options.frames), options.fps, 8)
 
