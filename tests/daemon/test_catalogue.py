@@ -218,6 +218,16 @@ def test_a_disk_that_runs_full_all_the_same_leaves_nothing_that_looks_whole(
     assert [entry.state for entry in catalogue.entries()] == ["missing"]
 
 
+def test_a_file_of_something_else_leaves_nothing_behind(row: Weights, tmp_path: Path) -> None:
+    catalogue = _catalogue(tmp_path, row)
+    (tmp_path / "other.pkl").write_bytes(b"other")
+
+    with pytest.raises(FramedaemonError, match="is not the file of toy-1"):
+        _pull(catalogue, row, tmp_path / "other.pkl")
+
+    assert [left.name for left in (catalogue.models / ".pulling").iterdir()] == ["lock"]
+
+
 # --- what is there
 
 

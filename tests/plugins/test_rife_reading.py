@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from framedaemon.errors import FramedaemonError
+from framedaemon.storing import read
 from framedaemon_rife.network.reading import read_weights
 from framedaemon_rife.network.versions import VERSIONS, Version, recognise
 from rife_plain import make_weights
@@ -63,10 +65,10 @@ def test_what_was_read_can_be_read_again_as_safetensors_in_half_precision(tmp_pa
     weights = {name: tensor.half() for name, tensor in make_weights(LATEST).items()}
     save_file(weights, tmp_path / "mine.safetensors")
 
-    read = read_weights(tmp_path / "mine.safetensors")
+    found = read_weights(tmp_path / "mine.safetensors")
 
-    assert {tensor.dtype for tensor in read.values()} == {torch.float32}
-    assert recognise({name: tuple(tensor.shape) for name, tensor in read.items()}) is LATEST
+    assert {tensor.dtype for tensor in found.values()} == {torch.float32}
+    assert recognise({name: tuple(tensor.shape) for name, tensor in found.items()}) is LATEST
 
 
 def test_a_version_that_is_not_in_the_table_is_refused_with_those_that_are(tmp_path: Path) -> None:
@@ -95,10 +97,10 @@ class Trap:
 
 def test_a_pickle_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "flownet.pkl").write_bytes(pickle.dumps({"block0": Trap()}))
+    (tmp_path / "flownet.pkl").write_bytes(pickle.dumps({"block0": Trap()}, protocol=2))
 
-    with pytest.raises(ValueError, match=r"flownet\.pkl cannot be read as weights"):
-        read_weights(tmp_path / "flownet.pkl")
+    with pytest.raises(FramedaemonError, match=r"rife-mine: .*flownet\.pkl cannot be read: .* may run anything"):
+        read("rife-mine", read_weights, tmp_path / "flownet.pkl")
 
     assert not (tmp_path / "sprung").exists()
 
@@ -106,5 +108,5 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, m
 def test_a_file_that_is_no_file_of_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "flownet.pkl").write_bytes(b"<html>not found</html>")
 
-    with pytest.raises(ValueError, match=r"flownet\.pkl cannot be read as weights"):
-        read_weights(tmp_path / "flownet.pkl")
+    with pytest.raises(FramedaemonError, match=r"rife-mine: .*flownet\.pkl cannot be read: .* may run anything"):
+        read("rife-mine", read_weights, tmp_path / "flownet.pkl")

@@ -2,7 +2,8 @@
 
     flownet.pkl ─▶ tensors ─▶ without what only training needs ─▶ our names ─▶ recognised by their shapes
 
-A pickle can run code: it is read with ``weights_only``, which builds tensors and nothing else.
+A pickle can run code: it is read with ``weights_only``, which builds tensors and nothing else. What
+torch raises for a file of something else is put into words by whoever asked for it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 from framedaemon_rife.network.versions import VERSIONS, recognise
@@ -39,7 +39,7 @@ _NAMES = tuple(
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of a published file, ``.pkl``, ``.pth`` or ``.safetensors``, by our names, float32.
 
-    Raises ValueError where it is no file of RIFE's, or of a version that is not in the table.
+    Raises ValueError where it holds no weights of RIFE's, or of a version that is not in the table.
     """
     import torch
 
@@ -55,17 +55,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def _tensors(path: Path) -> Mapping[str, Tensor]:
     import torch
 
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
 
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:  # torch's own words advise to open it all the same
-        reason = "it is none of PyTorch's, or holds more than tensors, and such a pickle may run anything"
-        raise ValueError(f"{path.name} cannot be read as weights: {reason}") from error
-    except Exception as error:  # the readers raise a dozen kinds
-        raise ValueError(f"{path.name} cannot be read as weights: {error}") from error
+        return load_file(path)
+    found = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(found, Mapping) or not all(isinstance(tensor, torch.Tensor) for tensor in found.values()):
         raise ValueError(f"{path.name} holds something else than tensors by name")
     return found
