@@ -64,8 +64,10 @@ class Chooser:
         models = self._machine.models
         names: tuple[str, ...] = asked(stage, "chosen_weights", tuple, models, options)
         for name in names:
-            if find_weights(models, name) is None:
+            if find_weights(models, name) is None and not self._machine.imagined:
                 raise JobRejected(f"[{kind}] weights: {name} is not there: see `framedaemon models list`")
+            if find_weights(models, name) is None:
+                self.notes.append(f"[{kind}] weights: {name} is not here: counted as it is published")
         options = options.model_copy(update={"weights": names[0]})
         if hasattr(stage, "completed"):
             options = asked(stage, "completed", type(options), find_weights(models, names[0]), options)
@@ -77,7 +79,7 @@ class Chooser:
         if source is not None and source.kind not in cast(AnyGenerator, stage).accepts:
             accepts = " and ".join(sorted(cast(AnyGenerator, stage).accepts))
             raise JobRejected(f"[{kind}] use: {name} makes clips of a {accepts}; this file is a {source.kind}")
-        missing = lacks(stage, self._machine)
+        missing = None if self._machine.imagined else lacks(stage, self._machine)
         if missing is not None:
             raise JobRejected(f"[{kind}] use: {name} cannot work here: {missing}")
         return stage

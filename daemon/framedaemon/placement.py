@@ -29,6 +29,8 @@ class Machine:
     """What it is and has in all, in use or not: another device, driver or amount of memory makes it another machine."""
     models: Path = Path("models")
     """The folder of the weights, for `find_weights`."""
+    imagined: bool = False
+    """It is planned for, and nothing will work on it: a stage that is named need not be ready, nor its weights here."""
 
     @property
     def known_as(self) -> str:

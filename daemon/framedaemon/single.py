@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from framedaemon import pipeline, receipt
@@ -17,7 +17,7 @@ from framedaemon.errors import JobRejected, OutOfMemory
 from framedaemon.executor import THREADS_SLEEP
 from framedaemon.instance import Instance
 from framedaemon.layers import Layer, load_layers, read_request
-from framedaemon.memory import this_machine
+from framedaemon.memory import this_machine, total_ram
 from framedaemon.naming import show
 from framedaemon.opening import Limits, open_source
 from framedaemon.pipeline import Made
@@ -26,6 +26,8 @@ from framedaemon.plugins import Registry, load_plugins
 from framedaemon.recipe import Recipe
 from framedaemon.settings import Settings
 from framedaemon.sidecars import SUFFIX, find_sidecar
+from framedaemon.sources import Source
+from framedaemon.stages import Machine
 from framedaemon.weights import models_folder
 from framedaemon.workspace import move, write_atomically
 
@@ -66,14 +68,7 @@ def recipes_for(path: Path, instance: Instance, settings: Settings, *extra: Laye
 
 def prepare(path: Path, instance: Instance, settings: Settings, recipes: Sequence[Recipe]) -> list[Prepared]:
     """Open ``path`` and plan a video for each recipe. Raises JobRejected."""
-    for name, value in THREADS_SLEEP.items():  # before a plugin loads torch, which reads it then
-        os.environ.setdefault(name, value)
-    registry = load_plugins(instance.plugins, settings.plugins.disabled)
-    models = models_folder(settings.models.folder, instance.root, os.environ)
-    machine = this_machine(settings.worker.device, settings.worker.threads, models)
-    inbox = settings.inbox
-    source = open_source(path, path.name, Limits(inbox.max_pixels, inbox.min_side, inbox.background_rgb))
-    sha256 = receipt.hash_file(path)
+    registry, machine, source, sha256 = _open(path, instance, settings)
     prepared = []
     for number, recipe in enumerate(recipes, start=1):
         try:
@@ -82,6 +77,50 @@ def prepare(path: Path, instance: Instance, settings: Settings, recipes: Sequenc
             raise JobRejected(str(error)) from error
         prepared.append(Prepared(path, path.name, recipe, sha256, plan, registry))
     return prepared
+
+
+@dataclass(frozen=True, slots=True)
+class Imagined:
+    """What a machine that is not at hand would do."""
+
+    machine: Machine
+    plan: Plan | None
+    reason: str
+    """Why there is no plan."""
+
+
+def imagine(
+    path: Path, instance: Instance, settings: Settings, recipe: Recipe, vram: Sequence[int], ram: int | None
+) -> list[Imagined]:
+    """The plan for ``path`` on a GPU of each of the sizes ``vram``, of which all bytes are free.
+
+    ``ram``: bytes of free main memory; None: as much as this machine has in all. Raises JobRejected for a file that
+    cannot be opened.
+    """
+    registry, here, source, sha256 = _open(path, instance, settings)
+    main = total_ram() if ram is None else ram
+    imagined = []
+    for size in vram:
+        machine = replace(here, device="cuda:0", vram=size, ram=main, identity="", imagined=True)
+        plan, reason = None, ""
+        try:
+            plan = make_plan(source, recipe, registry, machine, receipt.seed_from(sha256, 1))
+        except (JobRejected, OutOfMemory) as error:
+            reason = str(error)
+        imagined.append(Imagined(machine, plan, reason))
+    return imagined
+
+
+def _open(path: Path, instance: Instance, settings: Settings) -> tuple[Registry, Machine, Source, str]:
+    """Plugins, this machine, the source, and the sha256 of its bytes. Raises JobRejected."""
+    for name, value in THREADS_SLEEP.items():  # before a plugin loads torch, which reads it then
+        os.environ.setdefault(name, value)
+    registry = load_plugins(instance.plugins, settings.plugins.disabled)
+    models = models_folder(settings.models.folder, instance.root, os.environ)
+    machine = this_machine(settings.worker.device, settings.worker.threads, models)
+    inbox = settings.inbox
+    source = open_source(path, path.name, Limits(inbox.max_pixels, inbox.min_side, inbox.background_rgb))
+    return registry, machine, source, receipt.hash_file(path)
 
 
 def render(prepared: Prepared, output: Path, report: pipeline.Report, overwrite: bool = False) -> Made:

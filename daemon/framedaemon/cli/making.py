@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from framedaemon.cli.cards import RamOption, VramOption, explain_cards
 from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json, show_seconds
 
 if TYPE_CHECKING:
@@ -81,12 +82,14 @@ def explain(
     fps: FpsOption = None,
     seed: SeedOption = None,
     set_: SetOption = None,
+    vram: VramOption = None,
+    ram: RamOption = None,
     json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """Print what would be done with a file, with which stages, frames, memory and disk, and do none of it.
 
-    Example: framedaemon explain input/photo.jpg --fps 60
+    Example: framedaemon explain input/photo.jpg --generate wan --vram 8GB --vram 24GB --ram 64GB
     """
     from framedaemon import single
     from framedaemon.layers import Layer
@@ -95,6 +98,9 @@ def explain(
     here, settings = open_instance(instance)
     layer = Layer("command line", _command_line(generate, frames, interpolate, fps, seed, set_ or []))
     file = file.resolve()
+    if vram:
+        explain_cards(file, here, settings, layer, vram, ram, json=json)
+        return
     with redirect_stdout(sys.stderr):  # what a plugin prints is no answer of ours
         prepared = single.prepare(file, here, settings, single.recipes_for(file, here, settings, layer))
     if json:
@@ -229,6 +235,9 @@ def _print_plan(title: str, plan: PlanSummary, admission: int) -> None:
         beside = f" and {show_bytes(step.vram_bytes)} on the device" if step.vram_bytes else ""
         memory = f"{show_bytes(step.ram_bytes)} of memory{beside}"
         out.print(f"              about {memory}, {show_seconds(step.seconds)}; {where}")
+        if step.phases:
+            said = ", ".join(f"{phase.name} {show_bytes(phase.working_bytes)}" for phase in step.phases)
+            out.print(f"              one after the other: {said}")
     out.print(f"  drawn       {plan.drawn}")
     out.print(f"  video       {plan.shown}, {plan.codec} {plan.width}x{plan.height} {plan.suffix or 'folder'}")
     out.print(f"  memory      about {show_bytes(plan.ram_bytes)}")
