@@ -162,6 +162,33 @@ def test_a_picture_that_failed_keeps_its_sidecar_and_its_reason_under_one_number
     assert "output/logs/" not in said  # it was never begun: there is no log to point to
 
 
+def test_the_contact_sheet_of_a_preview_appears_beside_it_and_in_its_receipt(desk: Desk) -> None:
+    (desk.instance.output / "pets").mkdir()
+    (desk.instance.output / "pets" / "cat.jpg").write_bytes(b"somebody's own")
+    (desk.folder / "sheet.jpg").write_bytes(b"sheet")
+    (desk.folder / "receipt.json").write_text('{"video": {"file": ""}, "sheet": {"file": "sheet.jpg"}}')
+
+    desk.closing.publish(desk.job, 3.0)
+
+    assert (desk.instance.output / "pets" / "cat-2.jpg").read_bytes() == b"sheet"
+    facts = json.loads((desk.instance.output / "pets" / "cat-2.json").read_text())
+    assert facts == {"video": {"file": "cat-2.mp4"}, "sheet": {"file": "cat-2.jpg"}}
+
+
+def test_a_crash_between_a_contact_sheet_and_the_receipt_is_brought_to_its_end(desk: Desk) -> None:
+    (desk.folder / "receipt.json").write_text('{"video": {"file": ""}, "sheet": {"file": "sheet.jpg"}}')
+    desk.ledger.publishing("d1-1", "pets/cat.mp4")
+    (desk.instance.output / "pets").mkdir()
+    (desk.folder / "video.mp4").rename(desk.instance.output / "pets" / "cat.mp4")
+    (desk.instance.output / "pets" / "cat.jpg").write_bytes(b"sheet")
+
+    desk.closing.publish(desk.job, 3.0)
+
+    facts = json.loads((desk.instance.output / "pets" / "cat.json").read_text())
+    assert facts["sheet"] == {"file": "cat.jpg"}
+    assert files_below(desk.instance.output) == {"pets/cat.mp4", "pets/cat.jpg", "pets/cat.json"}
+
+
 @pytest.mark.parametrize("moved", [(), ("cat.toml",), ("cat.toml", "cat.png")])
 @pytest.mark.parametrize("place", ["cat", "cat-2"])
 def test_a_crash_while_a_picture_is_put_away_is_brought_to_its_end(

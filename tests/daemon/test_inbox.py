@@ -229,7 +229,14 @@ def test_looking_never_changes_a_file(root: Path, inbox: Inbox) -> None:
             "defaults.toml",
             "sub/Defaults.toml",
         ),
-        *("done/photo.jpg", "failed/sub/photo.jpg", "@eaDir/photo.jpg", "#recycle/photo.jpg", "lost+found/photo.jpg"),
+        *(
+            "done/photo.jpg",
+            "failed/sub/photo.jpg",
+            "waiting/sub/photo.jpg",
+            "@eaDir/photo.jpg",
+            "#recycle/photo.jpg",
+            "lost+found/photo.jpg",
+        ),
     ],
 )
 def test_what_is_not_meant_for_us_is_ignored(name: str, root: Path, inbox: Inbox) -> None:
@@ -249,7 +256,18 @@ def test_an_empty_file_waits_for_its_content(root: Path, inbox: Inbox) -> None:
     assert _names(inbox.scan(12.0)) == ["photo.jpg"]
 
 
-@pytest.mark.parametrize("name", ["sub/done/photo.jpg", "sub/failed/photo.jpg", "done.jpg", "photo.txt", "photo"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sub/done/photo.jpg",
+        "sub/failed/photo.jpg",
+        "sub/waiting/a.jpg",
+        "approved/photo.jpg",
+        "done.jpg",
+        "photo.txt",
+        "photo",
+    ],
+)
 def test_all_else_arrives(name: str, root: Path, inbox: Inbox) -> None:
     _drop(root / name)
 

@@ -12,6 +12,7 @@ import pytest
 from framedaemon.inbox import Arrival, Inbox
 from framedaemon.intake import Intake
 from framedaemon.ledger import Ledger
+from framedaemon.recipe import Recipe
 from framedaemon.settings import read_settings
 from living import drop, files_below, make_instance
 
@@ -98,6 +99,25 @@ def test_a_sidecar_that_serves_several_pictures_is_copied_to_all_but_the_last(do
 
     assert files_below(door.instance.input) == set()
     assert [job.priority for job in door.ledger.jobs()] == [3, 3]
+
+
+def test_a_preview_gets_a_name_whose_whole_is_free_too(door: Door) -> None:
+    (door.instance.output / "cat.mp4").write_bytes(b"an earlier one")
+    drop(door.instance, "cat.png", sidecar="[generate]\npreview = true\n[[job]]\n[[job]]\n")
+
+    ((row, _),) = door.intake.claim(door.arrivals(), 5.0)
+
+    assert [job.stem for job in door.ledger.jobs_of(row.id)] == ["cat-2.preview", "cat-3.preview"]
+
+
+def test_an_approved_picture_is_known_by_where_it_came_from_and_named_as_if_dropped(door: Door) -> None:
+    drop(door.instance, "approved/pets/cat.png", sidecar="[generate]\npreview = true\n")
+
+    ((row, _),) = door.intake.claim(door.arrivals(), 5.0)
+
+    (job,) = door.ledger.jobs_of(row.id)
+    assert (row.name, job.stem) == ("approved/pets/cat.png", "pets/cat")
+    assert Recipe.from_json(job.recipe).preview is False
 
 
 def test_a_name_that_is_not_utf8_survives_the_ledger(door: Door) -> None:

@@ -51,6 +51,34 @@ def test_keys_of_all_layers_come_together_and_the_highest_counts() -> None:
     }
 
 
+def test_whether_there_is_a_preview_first_is_no_stages_business() -> None:
+    recipe = _recipe("[generate]\npreview = true\nframes = 9", "[generate]\nuse = 'wan'")
+
+    assert recipe.preview is True
+    assert (recipe.generate.options, recipe.generate.origins) == ({"frames": 9}, {"frames": "0.toml [generate]"})
+    assert _recipe("[generate]\npreview = true", "[generate]\npreview = false").preview is False
+
+
+def test_each_job_has_a_word_on_its_preview() -> None:
+    first, second = _request("[generate]\npreview = true\n[[job]]\n[[job]]\ngenerate.preview = false").recipes
+
+    assert (first.preview, second.preview) == (True, False)
+
+
+def test_a_preview_is_asked_for_by_true_or_false() -> None:
+    assert _problems("[generate]\npreview = 'yes'") == ["cat.toml [generate] preview: 'yes' is not true or false"]
+
+
+def test_an_approved_picture_has_the_defaults_of_the_folder_that_it_was_dropped_in(tmp_path: Path) -> None:
+    for folder, frames in (("", 3), ("pets", 4), ("approved", 5), ("approved/pets", 6)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "defaults.toml").write_text(f"[generate]\nframes = {frames}\n")
+
+    names = [layer.where for layer in load_layers(tmp_path, "approved/pets/cat.jpg", None)]
+
+    assert names == ["input/defaults.toml", "input/pets/defaults.toml"]
+
+
 def test_another_stage_does_not_hear_what_was_said_to_the_first() -> None:
     recipe = _recipe("[generate]\nuse = 'camera'\nzoom = 1.2\nprompt = 'x'", "[generate]\nuse = 'wan'\nsteps = 4")
 

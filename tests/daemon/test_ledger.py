@@ -104,6 +104,33 @@ def test_what_was_put_away_is_listed_as_it_was_taken_with_its_end(ledger: Ledger
     ]  # fmt: skip
 
 
+def test_what_was_put_into_a_folder_is_found_by_its_place_the_last_one_where_there_were_several(
+    ledger: Ledger,
+) -> None:
+    places = {"a": "waiting/cat.jpg", "b": "waiting/dog.jpg", "c": "done/cat.jpg", "d": "waiting/cat.jpg"}
+    for id, rests in places.items():
+        _claim(ledger, id)
+        ledger.close_drop(id, rests)
+    _claim(ledger, "e")
+    ledger.closing("e", "waiting/cow.jpg")
+
+    found = ledger.resting_in("waiting")
+
+    assert {place: drop.id for place, drop in found.items()} == {"waiting/cat.jpg": "d", "waiting/dog.jpg": "b"}
+
+
+def test_the_last_drop_is_found_by_where_it_was_put_or_how_it_came(ledger: Ledger) -> None:
+    for id, name, rests in (("a", "cat.jpg", "waiting/cat.jpg"), ("b", "approved/cat.jpg", "failed/cat.jpg")):
+        _claim(ledger, id, name)
+        ledger.close_drop(id, rests)
+    _claim(ledger, "c", "approved/cat.jpg")
+
+    last, first = (ledger.last_closed("waiting/cat.jpg", name) for name in ("approved/cat.jpg", "approved/dog.jpg"))
+
+    assert (last and last.id, first and first.id) == ("b", "a")
+    assert ledger.last_closed("waiting/dog.jpg", "approved/dog.jpg") is None
+
+
 def test_names_that_are_not_utf8_come_back_byte_for_byte(ledger: Ledger) -> None:
     ledger.claiming([("d", BROKEN_NAME, BROKEN_NAME + ".toml")], 1.0)
     ledger.add_job("d", 1, "{}", "cafe", 0, 1.0)

@@ -13,6 +13,7 @@ from framedaemon.naming import (
     first_free,
     free_path,
     free_paths,
+    mirrored,
     numbered,
     output_path,
     output_stem,
@@ -92,7 +93,27 @@ def test_sub_folders_are_mirrored_beside_the_daemons_own(name: str, path: str) -
     assert output_path(name) == PurePosixPath(path)
 
 
-@given(st.lists(st.sampled_from(["..", ".", "a", "", "-", "logs"]), max_size=5))
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("approved/trip/cat.jpg", "trip/cat.jpg"),
+        ("waiting/cat.jpg", "cat.jpg"),
+        ("trip/approved/cat.jpg", "trip/approved/cat.jpg"),
+        ("approved/approved/cat.jpg", "approved/cat.jpg"),
+        ("approved", "approved"),
+        ("done/cat.jpg", "done/cat.jpg"),
+    ],
+)
+def test_the_folders_of_previews_are_no_part_of_where_a_picture_belongs(name: str, path: str) -> None:
+    assert mirrored(name) == PurePosixPath(path)
+
+
+@pytest.mark.parametrize(("name", "path"), [("approved/cat.jpg", "cat"), ("approved/logs/cat.jpg", "_logs/cat")])
+def test_approved_pictures_get_the_name_that_they_would_have_had_at_once(name: str, path: str) -> None:
+    assert output_path(name) == PurePosixPath(path)
+
+
+@given(st.lists(st.sampled_from(["..", ".", "a", "", "-", "logs", "approved"]), max_size=5))
 def test_no_name_leads_out_of_the_output_folder(parts: list[str]) -> None:
     path = output_path("/".join(parts))
 

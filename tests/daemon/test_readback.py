@@ -5,11 +5,26 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
+from av.video.reformatter import Colorspace
 
 from finished import BT709_LIMITED, FPS, GIF, H264, KINDS, MKV, PNG, WEBP, Kind, pan, write
 from framedaemon.fingerprint import distance, fingerprint_rgb
-from framedaemon.readback import Said, Shown, Unreadable, read_back
+from framedaemon.readback import Said, Shown, Unreadable, pixels_of, read_back
+
+
+@pytest.mark.parametrize(("matrix", "tags"), [(Colorspace.ITU601, (6, 6, 6, 1)), (Colorspace.ITU709, (2, 2, 2, 1))])
+def test_pixels_come_by_the_matrix_that_a_file_names_else_by_bt709(
+    matrix: Colorspace, tags: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    frame = np.broadcast_to(np.array([30, 180, 60], np.uint8), (32, 48, 3)).copy()
+    video = write(tmp_path / "video.mp4", [frame] * 3, matrix=matrix, tags=tags)
+
+    shown = [pixels().mean((0, 1)) for pixels in pixels_of(video, FPS)]
+
+    assert len(shown) == 3
+    assert np.abs(np.subtract(shown, (30, 180, 60))).max() <= 3
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.codec}-{kind.pixel_format}{kind.suffix}")

@@ -105,6 +105,20 @@ def test_a_picture_goes_when_it_has_lain_there_for_the_days_that_were_asked_for(
     assert house.instance.done.is_dir()
 
 
+def test_what_waits_to_be_approved_goes_only_where_that_is_said_of_it(house: House) -> None:
+    house.put_away("waiting/cat.png", "cat.toml")
+    house.write("waiting/cat.toml")
+
+    assert house.stale(RetentionSettings(done_days=1, failed_days=1, done_bytes=1, failed_bytes=1), days=36_000) == []
+    (one,) = house.stale(RetentionSettings(waiting_days=30), days=30.5)
+    (same,) = house.stale(RetentionSettings(waiting_bytes=19))
+
+    assert (one.kind, one.bytes, one.why) == ("waiting", 20, "put away 30 days ago; waiting_days is 30")
+    assert same.files == one.files
+    assert house.prune(RetentionSettings(waiting_days=30), days=31) == []
+    assert house.left == set()
+
+
 def test_each_folder_has_its_own_limits(house: House) -> None:
     house.put_away("done/cat.png")
     house.put_away("failed/dog.png")
