@@ -168,6 +168,9 @@ class Generator(Protocol[G]):
 
     One that can begin anywhere says so by ``seeks: ClassVar[bool] = True``: its frames from `Scratch.start` on are, to
     the bit, those of a whole run, and its function may be called more than once. Others draw from the beginning.
+
+    One that knows what is cheap has ``previewed(options) -> options``: for a preview of the clip that ``options`` mean,
+    with the same seed. Pure. Others are asked for half the width and height.
     """
 
     name: ClassVar[str]

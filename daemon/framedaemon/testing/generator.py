@@ -151,6 +151,22 @@ class GeneratorContract:
 
         assert parts == [whole[middle:], whole[-1:], whole]
 
+    def test_its_preview_is_a_cheaper_clip_of_the_same_seed(
+        self, stage: Generator[Any], source: Source, options: GeneratorOptions
+    ) -> None:
+        """Skipped where it does not say by ``previewed`` what is cheap."""
+        if not hasattr(stage, "previewed"):
+            pytest.skip("it does not say what is cheap")
+        seeded = options.model_copy(update={"seed": 7})
+
+        cheap = stage.previewed(seeded)
+
+        assert type(cheap) is type(seeded)
+        assert cheap.seed == 7
+        (small, less), (whole, all_of_it) = (_answers(stage, source, asked) for asked in (cheap, seeded))
+        assert small.width * small.height * small.frames <= whole.width * whole.height * whole.frames
+        assert less.seconds <= all_of_it.seconds
+
     def test_it_gives_back_what_it_took(
         self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
     ) -> None:
