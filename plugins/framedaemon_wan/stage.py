@@ -30,6 +30,7 @@ from framedaemon import (
     read_record,
 )
 from framedaemon_wan import options as wanted
+from framedaemon_wan import shrinking
 from framedaemon_wan.cost import kept_bytes, phases, seconds
 from framedaemon_wan.facts import read_facts
 from framedaemon_wan.geometry import fitted, frames_for, size_for
@@ -85,6 +86,10 @@ class Wan:
     def previewed(self, options: WanOptions) -> WanOptions:
         """The cheap form of ``options``."""
         return wanted.previewed(options)
+
+    def smaller(self, options: WanOptions) -> WanOptions | str:
+        """What to draw where there is no room for ``options``, with leave; else how to give it."""
+        return shrinking.smaller(options)
 
     def check_folder(self, path: Path) -> None:
         """Raises ValueError, in a sentence, for a folder that is no image-to-video pipeline of Wan 2.2."""
