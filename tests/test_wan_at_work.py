@@ -1,0 +1,61 @@
+"""A picture through wan, flow and ffmpeg to a video, its worker killed on the way: real daemons, real kills."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("diffusers")
+
+from deadly import config_with_models, make_deadly, points, recipe
+from framedaemon.instance import Instance
+from living import CONFIG, drop, files_below, make_instance, run_all
+from test_resume import pictures
+
+
+def video_of(folder: Path, point: str | None, kind: str = "i2v-a14b", **generate: object) -> Instance:
+    """An instance whose one picture has become a video."""
+    instance = make_instance(folder, config_with_models(CONFIG, folder))
+    make_deadly(instance, kind, point)
+    drop(instance, "cat.png", recipe(**generate), side=96)
+    run_all(instance)
+    assert files_below(instance.output) >= {"cat.mp4", "cat.json"}, [row.reason for row in _rows(instance)]
+    return instance
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Instance:
+    return video_of(tmp_path_factory.mktemp("undisturbed"), None)
+
+
+def test_a_picture_becomes_a_video_and_its_receipt_says_how(undisturbed: Instance) -> None:
+    receipt = json.loads((undisturbed.output / "cat.json").read_text())
+
+    assert len(pictures(undisturbed.output / "cat.mp4")) == 17
+    assert receipt["recipe"]["generate"]["guidance"] == 3.5
+    assert receipt["recipe"]["generate"]["weights"] == "deadly-tiny"
+    assert receipt["said"]["deadly"]["attention"] == "native"
+    assert receipt["said"]["deadly"]["segment 1"]["frames"] == [0, 9]
+    assert receipt["gate"]["passed"]
+    assert points(undisturbed)[0][:4] == ["text 0.000", "condition 0.000", "denoise 0.000", "denoise 0.250"]
+
+
+@pytest.mark.parametrize("point", ["condition 0.000", "denoise 0.500", "frame 4"])
+def test_a_worker_killed_on_the_way_costs_no_step_twice_and_no_frame(
+    point: str, undisturbed: Instance, tmp_path: Path
+) -> None:
+    instance = video_of(tmp_path, point)
+
+    first, second = points(instance)
+    again = {said for said in second if said in first and not said.startswith("frame")}
+    assert first[-1] == point
+    assert again <= {"condition 0.000", "denoise 0.000"}
+    assert pictures(instance.output / "cat.mp4") == pictures(undisturbed.output / "cat.mp4")
+
+
+def _rows(instance: Instance) -> list:
+    from living import jobs_of
+
+    return jobs_of(instance)
