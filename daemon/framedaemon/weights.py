@@ -89,15 +89,16 @@ def choose_weights(models: Path, stage: str, rows: Sequence[Row], word: str) -> 
     """The name of the weights that ``word`` means to ``stage``: a name, with or without the stage's own before it.
 
     ``auto`` means the first of ``rows`` that is there, else the first of a person's own of their form (file or whole
-    pipeline), else the first of ``rows``. A file without a record was not put there by us, and is not taken unasked.
+    pipeline), else the first of ``rows``. A stage without rows takes pipelines; where none is there, ``auto`` means a
+    name that nothing has. A file without a record was not put there by us, and is not taken unasked.
     """
     if word != "auto":
         return word if word.startswith(f"{stage}-") else f"{stage}-{word}"
-    wanted = "pipeline" if isinstance(rows[0], Repository) else "file"
+    wanted = "pipeline" if not rows or isinstance(rows[0], Repository) else "file"
     records = {name: read_record(models, name) for name in stored_names(models) if name.startswith(f"{stage}-")}
     own = [name for name, record in records.items() if record and _form(record) == wanted]
     there = (name for name in (*(row.name for row in rows), *own) if find_weights(models, name) is not None)
-    return next(there, rows[0].name)
+    return next(there, rows[0].name if rows else f"{stage}-auto")
 
 
 def _form(record: Mapping[str, Any]) -> str:

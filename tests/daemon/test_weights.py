@@ -256,6 +256,11 @@ def test_auto_takes_a_pipeline_where_rows_are_repositories(repository: Path, sto
     assert choose_weights(repository, "toy", [replace(ROW, name="toy-4")], "auto") == "toy-1"
 
 
+def test_a_stage_without_rows_takes_a_pipeline_of_a_persons_own(repository: Path, tmp_path: Path) -> None:
+    assert choose_weights(repository, "toy", [], "auto") == "toy-5b"
+    assert choose_weights(tmp_path / "none", "toy", [], "auto") == "toy-auto"
+
+
 def test_what_is_missing_is_said_with_the_command_that_brings_it(repository: Path, tmp_path: Path) -> None:
     _record_repository(tmp_path, "toy-mine", folder="/gone", original="my models", stage="toy")
     _record_repository(tmp_path, "toy-hub", folder="gone", stage="toy", repo="somebody/Toy")
