@@ -15,7 +15,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from tiny_pipelines import tiny_pipeline
 
@@ -40,7 +40,16 @@ def tiny(kind: str) -> Any:
         for part in pipeline.components.values():
             if isinstance(part, torch.nn.Module):
                 part.eval()
+                _fill(part)
         return pipeline
+
+
+def _fill(network: torch.nn.Module) -> None:
+    """Networks begin with zeros in their last layers, and would draw nothing."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim > 1 and not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.2)
 
 
 def _ltx(pipeline: str = "LTXImageToVideoPipeline") -> Any:
@@ -200,7 +209,7 @@ def _kandinsky() -> Any:
         axes_dims=(4, 6, 6),
         visual_cond=True,
     )
-    words = _words("<pad>", "<unk>", "<|im_start|>", "<|im_end|>")
+    words = _words("<pad>", "<unk>", "<|im_start|>", "<|im_end|>", letters=4)  # the pipeline leaves out the first 128
     qwen = transformers.Qwen2_5_VLConfig(
         text_config={
             "vocab_size": 64,
@@ -278,11 +287,12 @@ def _clip_tokenizer() -> Any:
     return transformers.CLIPTokenizer(vocab={word: place for place, word in enumerate(words)}, merges=[])
 
 
-def _words(pad: str, unknown: str, *special: str) -> Any:
-    """A tokenizer of words, of which it knows those that pipelines look for."""
+def _words(pad: str, unknown: str, *special: str, letters: int = 100) -> Any:
+    """A tokenizer of words, or of at most so many ``letters``, of which it knows those that pipelines look for."""
     known = {word: place for place, word in enumerate((pad, unknown, *special, "a", "boat", "user", "system"))}
     tokenizer = Tokenizer(models.WordLevel(known, unk_token=unknown))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    pieces = pre_tokenizers.Split(Regex(f"[a-z,.]{{1,{letters}}}"), "isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Whitespace(), pieces])
     return transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token=pad, unk_token=unknown, additional_special_tokens=list(special)
     )

@@ -31,7 +31,7 @@ _USUAL = ["model_output", "timestep", "sample"]
 
 def why_whole(pipeline: Any, signature: Signature) -> str:
     """Why a denoise of ``pipeline`` cannot go on in its middle, in words; empty where it can."""
-    known = row_of(type(pipeline).__name__).restarts
+    known = row_of(type(pipeline).__name__).whole
     if known:
         return known
     if "callback_on_step_end" not in signature or "latents" not in getattr(pipeline, "_callback_tensor_inputs", ()):

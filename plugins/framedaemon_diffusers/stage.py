@@ -30,6 +30,7 @@ from framedaemon_diffusers import cost
 from framedaemon_diffusers.facts import read_facts
 from framedaemon_diffusers.geometry import frames_for, size_for
 from framedaemon_diffusers.options import DiffusersOptions, completed
+from framedaemon_diffusers.table import row_of
 
 _ADD = "framedaemon models add OWNER/NAME --for diffusers --as NAME"
 
@@ -71,7 +72,8 @@ class Diffusers:
         width, height = size_for(
             (picture.width, picture.height), facts.area or 0, facts.multiple, options.width, options.height
         )
-        return ClipSpec(width, height, frames_for(options.frames, facts.stride), options.fps)
+        frames = frames_for(max(options.frames, row_of(facts.pipeline).fewest), facts.stride)
+        return ClipSpec(width, height, frames, options.fps)
 
     def estimate(self, takes: Source, gives: ClipSpec, options: DiffusersOptions) -> Estimate:
         """By the sizes of the networks' files."""

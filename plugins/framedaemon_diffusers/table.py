@@ -19,7 +19,9 @@ class Row:
     """Frames per second that the model was trained on; None: its call says so."""
     frames: int | None = None
     """How many to draw unasked; None: its call or its network says so."""
-    restarts: str = ""
+    fewest: int = 1
+    """Frames; with fewer its pipeline fails."""
+    whole: str = ""
     """Why a denoise cannot go on in its middle; empty where it can, as far as its call and its scheduler tell."""
     wide_vae: bool = False
     """Whether its VAE works in float32 whatever the rest works in: the pipeline sees to it, and narrower shows."""
@@ -34,15 +36,15 @@ ROWS: Mapping[str, Row] = MappingProxyType(
         "CogVideoXImageToVideoPipeline": Row(fps=8),
         "HunyuanSkyreelsImageToVideoPipeline": Row(fps=24),
         "HunyuanVideoImageToVideoPipeline": Row(fps=24),
-        "HunyuanVideoFramepackPipeline": Row(fps=30, restarts="it denoises one section of the clip after the other"),
-        "Kandinsky5I2VPipeline": Row(fps=24),
+        "HunyuanVideoFramepackPipeline": Row(fps=30, whole="it denoises one section of the clip after the other"),
+        "Kandinsky5I2VPipeline": Row(fps=24, fewest=17),  # it holds its first 4 latent frames against those after them
         "LTXConditionPipeline": Row(),
         "LTXImageToVideoPipeline": Row(),
-        "LTX2ImageToVideoPipeline": Row(frames=121, restarts=_OWN_SCHEDULERS),
+        "LTX2ImageToVideoPipeline": Row(frames=121, whole=_OWN_SCHEDULERS),
         "MotifVideoImage2VideoPipeline": Row(fps=24),
         # It snaps sizes to a table of its own unless it is told not to.
         "SanaImageToVideoPipeline": Row(fps=16, wide_vae=True, always={"use_resolution_binning": False}),
-        "SkyReelsV2DiffusionForcingImageToVideoPipeline": Row(wide_vae=True, restarts=_OWN_SCHEDULERS),
+        "SkyReelsV2DiffusionForcingImageToVideoPipeline": Row(wide_vae=True, whole=_OWN_SCHEDULERS),
         "SkyReelsV2ImageToVideoPipeline": Row(fps=24, wide_vae=True),
         # 8 frames at a time, as its own guide says: all 25 at once take 20 GB.
         "StableVideoDiffusionPipeline": Row(always={"decode_chunk_size": 8}),
