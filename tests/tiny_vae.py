@@ -28,11 +28,14 @@ _TINY: dict[str, dict[str, Any]] = {
 }
 
 
-def tiny_vae(kind: str, seed: int = 0, dtype: torch.dtype = torch.float32) -> AutoencoderKLWan:
-    """The VAE of Wan 2.1 and A14B (``kind`` "8x") or of TI2V-5B ("16x"), tiny; the same weights for the same seed."""
+def tiny_vae(kind: str, seed: int = 0, dtype: torch.dtype = torch.float32, **sizes: Any) -> AutoencoderKLWan:
+    """The VAE of Wan 2.1 and A14B (``kind`` "8x") or of TI2V-5B ("16x"), tiny; the same weights for the same seed.
+
+    sizes: arguments of the class, in place of those here.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        vae = AutoencoderKLWan(**_TINY[kind])
+        vae = AutoencoderKLWan(**_TINY[kind] | sizes)
     torch.nn.Module.to(vae, dtype)  # diffusers' own `to` warns of casting, though nothing here must stay float32
     return vae.eval().requires_grad_(False)
 
