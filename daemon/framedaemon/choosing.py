@@ -12,7 +12,7 @@ from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
 from framedaemon.sources import Source
 from framedaemon.stages import AnyGenerator, AnyStage, Machine, Options, StageKind
 from framedaemon.toml import Table, show_key
-from framedaemon.weights import find_weights, read_record
+from framedaemon.weights import find_weights, how_to_get, read_record
 
 T = TypeVar("T")
 
@@ -65,7 +65,8 @@ class Chooser:
         names: tuple[str, ...] = asked(stage, "chosen_weights", tuple, models, options)
         for name in names:
             if find_weights(models, name) is None and not self._machine.imagined:
-                raise JobRejected(f"[{kind}] weights: {name} is not there: see `framedaemon models list`")
+                todo = how_to_get(models, name, stage.name, getattr(stage, "weights", ()))
+                raise JobRejected(f"[{kind}] weights: {name} is not there: {todo}")
             if find_weights(models, name) is None:
                 self.notes.append(f"[{kind}] weights: {name} is not here: counted as it is published")
         options = options.model_copy(update={"weights": names[0]})

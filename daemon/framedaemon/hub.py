@@ -220,7 +220,7 @@ def _explained(repo: str, revision: str) -> Iterator[None]:
             todo = f"accept its licence at {page}, signed in, and then `hf auth login` here, or set $HF_TOKEN"
         else:
             todo = f"accept its licence at {page} with the account of your token; some are given leave by hand, later"
-        raise said(f"its people give it to those only who have accepted its licence: {todo}") from error
+        raise said(f"its people want to know who takes it: {todo}") from error
     except errors.RevisionNotFoundError as error:
         raise said(f"it has no revision {revision!r}: {page} shows its branches and commits") from error
     except errors.EntryNotFoundError as error:

@@ -247,7 +247,7 @@ def _shown_and_agreed(row: Row, *, yes: bool) -> bool:
     print(f"{row.name}: {show(row.summary)}", file=sys.stderr)
     print(f"  licence {show(row.licence)}; {show(row.credit)}; {show_bytes(row.bytes)}", file=sys.stderr)
     if getattr(row, "gated", False):
-        print("  given to those only who have accepted the licence on its page, by their token", file=sys.stderr)
+        print("  gated: to be had by a token, once its licence was accepted on its page", file=sys.stderr)
     return yes or _agreed(row)
 
 

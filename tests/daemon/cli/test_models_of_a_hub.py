@@ -111,8 +111,8 @@ def test_a_gated_repository_is_explained_in_a_process_of_its_own(hub: Hub, insta
 
     assert said.returncode == 1
     assert said.stderr.splitlines()[-1] == (
-        "framedaemon: somebody/Toy-5B: its people give it to those only who have accepted its licence: accept its "
-        f"licence at {hub.url}/somebody/Toy-5B, signed in, and then `hf auth login` here, or set $HF_TOKEN"
+        "framedaemon: somebody/Toy-5B: its people want to know who takes it: accept its licence at "
+        f"{hub.url}/somebody/Toy-5B, signed in, and then `hf auth login` here, or set $HF_TOKEN"
     )
 
 
@@ -249,6 +249,20 @@ def test_a_job_is_refused_with_the_command_and_done_once_the_repository_is_there
     assert "weights missing: framedaemon models pull toy-5b" in refused.out + refused.err
     assert (pulled.code, made.code) == (0, 0)
     assert '"toy-5b"' in (instance.root / "cat.json").read_text()
+
+
+def test_a_job_that_names_another_model_is_refused_with_the_command_that_brings_it(
+    command: Commands, hub: Hub, instance: Instance
+) -> None:
+    command("models", "add", REPO, "--for", "toy", "--as", "ltx", "--yes")
+    listed = drop(instance, "cat.png", '[interpolate]\nuse = "toy"\nweights = "5b"\nfactor = 2\n')
+    unknown = drop(instance, "dog.png", '[interpolate]\nuse = "toy"\nweights = "none"\nfactor = 2\n')
+
+    said = [command("explain", picture) for picture in (listed, unknown)]
+
+    assert [answer.code for answer in said] == [1, 1]
+    assert "toy-5b is not there: `framedaemon models pull toy-5b` brings it" in said[0].out + said[0].err
+    assert "`framedaemon models add PATH --for toy --as none` takes in what is yours" in said[1].out + said[1].err
 
 
 def test_a_repository_that_was_damaged_fails_the_job_with_the_command_that_mends_it(
