@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
@@ -76,17 +77,27 @@ def _no_smaller(stage: StageTask, wants: int, attempt: int) -> str:
 
 def _nowhere(stage: StageTask, estimate: Estimate, machine: Machine, smallest: list[Placement]) -> str:
     """What is there, what each way would need, and what to do."""
-    ways = []
+    needs: dict[tuple[int, int], str] = {}
     for placement in smallest:
-        needs = estimate.placed(placement, stage.width, stage.height)
-        device = f"{show_bytes(needs.vram)} on {machine.device} and " if needs.vram else ""
-        ways.append(f"{device}{show_bytes(needs.ram)} of main memory ({placement.reason})")
+        placed = estimate.placed(placement, stage.width, stage.height)
+        needs.setdefault((placed.vram, placed.ram), placement.reason)
+    ways = [_said(vram, ram, machine, how) for (vram, ram), how in needs.items() if not _more(vram, ram, needs)]
     device = f"{machine.device} has {show_bytes(machine.vram)} free, " if machine.device != "cpu" else ""
     return (
         f"{stage.name}, {stage.frames} frames of {stage.width}x{stage.height}, fits nowhere here: {device}main memory "
         f"{show_bytes(machine.ram)}. It needs one of: {'; '.join(ways)}. Free or add memory, or ask for fewer "
         "[generate] frames or a smaller width and height"
     )
+
+
+def _said(vram: int, ram: int, machine: Machine, how: str) -> str:
+    device = f"{show_bytes(vram)} on {machine.device} and " if vram else ""
+    return f"{device}{show_bytes(ram)} of main memory ({how})"
+
+
+def _more(vram: int, ram: int, needs: Iterable[tuple[int, int]]) -> bool:
+    """Whether another of ``needs`` gets by with less of one kind of memory, and no more of the other."""
+    return any((vram, ram) != other and vram >= other[0] and ram >= other[1] for other in needs)
 
 
 def this_machine(device: str, threads: int, models: Path = Path("models")) -> Machine:

@@ -237,7 +237,7 @@ def _room_for(
 
     Raises OutOfMemory where none has room, with what the stage says of leave.
     """
-    why, able = "", hasattr(generator.stage, "smaller")
+    why, whole, able = "", generator.options.model_dump(), hasattr(generator.stage, "smaller")
     for _ in range(_MOST_FORMS):
         drawn = asked(generator.stage, "promise", ClipSpec, source, generator.options)
         estimate = asked(generator.stage, "estimate", Estimate, source, drawn, generator.options)
@@ -252,7 +252,9 @@ def _room_for(
             place, generator = place.past(task, estimate), replace(generator, options=less)
         else:
             if why:
-                notes.append(f"made smaller, {drawn.describe()}, since {why}")
+                ours = generator.options.model_dump()
+                how = [f"{key} = {ours[key]}" for key in ours if ours[key] not in (None, whole[key])]
+                notes.append(f"made smaller, {', '.join(how)}: {drawn.describe()}, since {why}")
             return generator, drawn, step, place
     raise StageFailed(f"{generator.stage.name}: smaller() has no end")
 

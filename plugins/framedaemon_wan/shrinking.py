@@ -28,7 +28,8 @@ def smaller(options: WanOptions) -> WanOptions | str:
     if shorter > (whole - 1) // 2:
         return options.model_copy(update={"segment": shorter, "single_pass": False})
     areas: dict[str, int] = {name: area for name, area in options.preset.areas.items() if name != "240p"}
-    area = areas.get(options.size or next(iter(areas)), 0)
+    size: str = options.size or next(name for name in areas)
+    area = areas.get(size, 0)
     below = [name for name in areas if areas[name] < area]
     if below and options.width is None and options.height is None:
         return options.model_copy(update={"size": max(below, key=areas.__getitem__), "segment": None})

@@ -59,8 +59,8 @@ def test_with_leave_it_is_made_smaller_until_it_fits_and_the_plan_says_what_and_
     assert (plan.drawn.frames, plan.generate.options.model_dump()["frames"]) == (4, 4)
     assert plan.shown.frames == 7
     assert plan.notes[-1] == (
-        "made smaller, 32x24, 4 frames at 16 fps, 8 bit, since painter, 16 frames of 32x24, fits nowhere here: "
-        "cuda:0 has 4 GiB free, main memory 64 GiB"
+        "made smaller, frames = 4: 32x24, 4 frames at 16 fps, 8 bit, since painter, 16 frames of 32x24, fits nowhere "
+        "here: cuda:0 has 4 GiB free, main memory 64 GiB"
     )
 
 
