@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
-import av
 import pytest
 from PIL import Image
 
-from framedaemon.approval import approve, clear_away, origin_of, waiting_in
+from framedaemon.approval import approve, origin_of, waiting_in
 from framedaemon.instance import Instance
 from framedaemon.ledger import Ledger
 from framedaemon.retrying import put_back
 from living import drop, files_below, jobs_of, living, make_instance, run_all
+from previews import PREVIEW, by_hand, frames_in, preview_two, receipt_of, videos
 
-PREVIEW = "[generate]\npreview = true\n"
 SIDECAR = f'{PREVIEW}use = "faulty"\n'
 
 
 @pytest.fixture(scope="module")
 def previewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An instance in which cat.png, with a sidecar, and pets/dog.png, by its folder's defaults, were previewed."""
-    instance = make_instance(tmp_path_factory.mktemp("previewed"))
-    (instance.input / "pets").mkdir()
-    (instance.input / "pets" / "defaults.toml").write_text(PREVIEW)
-    drop(instance, "cat.png", f"{PREVIEW}frames = 4\n")
-    drop(instance, "pets/dog.png")
-    run_all(instance)
-    return instance.root
+    return preview_two(tmp_path_factory.mktemp("previewed"))
 
 
 @pytest.fixture
@@ -43,26 +33,6 @@ def instance(previewed: Path, tmp_path: Path) -> Instance:
 @pytest.fixture
 def empty(tmp_path: Path) -> Instance:
     return make_instance(tmp_path / "empty")
-
-
-def by_hand(instance: Instance, name: str) -> None:
-    """Move a picture alone, as a person does over a share."""
-    (instance.approved / name).parent.mkdir(parents=True, exist_ok=True)
-    (instance.waiting / name).rename(instance.approved / name)
-
-
-def receipt_of(instance: Instance, name: str) -> dict[str, Any]:
-    facts: dict[str, Any] = json.loads((instance.output / name).read_text())
-    return facts
-
-
-def videos(instance: Instance) -> set[str]:
-    return {name for name in files_below(instance.output) if name.endswith(".mp4")}
-
-
-def frames_in(video: Path) -> int:
-    with av.open(str(video)) as file:
-        return sum(1 for _ in file.decode(video=0))
 
 
 # --- the preview
@@ -225,72 +195,6 @@ def test_a_whole_that_fails_says_where_to_move_it_and_goes_on_as_it_was_approved
     assert back == empty.approved / "cat.png"
     assert videos(empty) == {"cat.mp4"}
     assert receipt_of(empty, "cat.json")["frames"]["drawn"] == 4
-
-
-# --- rejection
-
-
-def test_a_picture_that_was_taken_away_is_forgotten(instance: Instance) -> None:
-    (instance.waiting / "cat.png").unlink()
-
-    run_all(instance)
-
-    ledger = Ledger(instance.ledger, read_only=True)
-    assert [str(one.name) for one in waiting_in(instance, ledger)] == ["pets/dog.png"]
-    ledger.close()
-
-
-def test_a_picture_that_goes_back_with_another_recipe_gets_a_new_preview_in_place_of_the_old(
-    instance: Instance,
-) -> None:
-    (instance.waiting / "cat.toml").write_text(f"{PREVIEW}frames = 6\n")
-    (instance.waiting / "cat.toml").rename(instance.input / "cat.toml")
-    (instance.waiting / "cat.png").rename(instance.input / "cat.png")
-
-    run_all(instance)
-
-    assert videos(instance) == {"cat.preview.mp4", "pets/dog.preview.mp4"}
-    assert receipt_of(instance, "cat.preview.json")["frames"]["drawn"] == 6
-    assert {"waiting/cat.png", "waiting/cat.toml"} <= files_below(instance.input)
-
-
-# --- what is cleared away
-
-
-def test_what_a_person_changed_is_not_cleared_away(instance: Instance) -> None:
-    (instance.output / "cat.preview.mp4").write_bytes(b"cut by hand")
-    by_hand(instance, "cat.png")
-
-    run_all(instance)
-
-    assert (instance.output / "cat.preview.mp4").read_bytes() == b"cut by hand"
-    assert (instance.output / "cat.preview.json").exists()
-    assert not (instance.output / "cat.preview.jpg").exists()
-    assert (instance.output / "cat.mp4").exists()
-
-
-def test_a_receipt_of_another_video_protects_what_lies_beside_it(instance: Instance) -> None:
-    job = next(job for job in jobs_of(instance) if job.name == "cat.png")
-    receipt = instance.output / "cat.preview.json"
-    receipt.write_text(json.dumps({**json.loads(receipt.read_text()), "job": "another"}))
-
-    clear_away(instance.output, job)
-
-    assert len(list(instance.output.glob("cat.preview.*"))) == 3
-
-
-def test_files_that_a_receipt_names_elsewhere_are_not_touched(instance: Instance) -> None:
-    """Whoever may write into output/ must not have the daemon remove files of other folders."""
-    job = next(job for job in jobs_of(instance) if job.name == "cat.png")
-    receipt = instance.output / "cat.preview.json"
-    facts = json.loads(receipt.read_text())
-    shutil.move(instance.output / "cat.preview.jpg", instance.root / "elsewhere.jpg")
-    facts["sheet"]["file"] = "../elsewhere.jpg"
-    receipt.write_text(json.dumps(facts))
-
-    clear_away(instance.output, job)
-
-    assert (instance.root / "elsewhere.jpg").exists()
 
 
 # --- approving from here

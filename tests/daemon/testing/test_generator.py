@@ -59,6 +59,21 @@ class Short(Good):
         yield np.zeros(spec.shape, np.uint8)
 
 
+class Sketching(Good):
+    def previewed(self, options):
+        return options.model_copy(update={"frames": 2})
+
+
+class Boasting(Good):
+    def previewed(self, options):
+        return options.model_copy(update={"frames": 200})
+
+
+class Wandering(Good):
+    def previewed(self, options):
+        return options.model_copy(update={"seed": 8})
+
+
 class Forgetful(Good):
     def draw(self, spec, throws):
         buffer = np.zeros(spec.shape, np.uint8)
@@ -184,6 +199,18 @@ def test_a_buffer_that_is_used_again_is_seen(
         contract.test_a_frame_stays_as_it_is_while_the_next_is_drawn(
             stages.Forgetful(), source, options, PLACEMENT, Scratch(tmp_path)
         )
+
+
+def test_a_form_that_is_cheaper_passes(stages: Any, source: Picture, options: GeneratorOptions) -> None:
+    contract.test_its_preview_is_a_cheaper_clip_of_the_same_seed(stages.Sketching(), source, options)
+
+
+@pytest.mark.parametrize("worse", ["Boasting", "Wandering"])
+def test_a_preview_that_is_dearer_or_of_another_seed_is_seen(
+    stages: Any, source: Picture, options: GeneratorOptions, worse: str
+) -> None:
+    with pytest.raises(AssertionError):
+        contract.test_its_preview_is_a_cheaper_clip_of_the_same_seed(getattr(stages, worse)(), source, options)
 
 
 def test_a_seed_without_effect_is_seen(stages: Any, source: Picture, options: GeneratorOptions, tmp_path: Path) -> None:
