@@ -185,7 +185,7 @@ def make_plan(
         if interpolator is None:
             raise JobRejected("[interpolate] use: 'none' fills nothing in; leave fps out, or name an interpolator")
         estimate = _filling_estimate(interpolator, replace(drawn, fps=played), shown, timeline)
-        interpolate = place.step(_task("interpolate", interpolator, drawn), interpolator, estimate)
+        interpolate = place.beside(generate, _task("interpolate", interpolator, drawn), interpolator, estimate)
     estimate = asked(encoder.stage, "estimate", Estimate, shown, encoder.options)
     encode = place.step(_task("encode", encoder, shown), encoder, estimate)
     notes, over = (*source.notes, *chooser.notes, *video.notes), tuple(chooser.passed_over)
@@ -208,6 +208,21 @@ class _Placer:
             with suppress(OutOfMemory):
                 return self._placed(task, chosen, estimate, rung)
         return self._placed(task, chosen, estimate, self.shrinks)
+
+    def beside(self, generate: Step, task: StageTask, chosen: Chosen, estimate: Estimate) -> Step:
+        """Where something works on the frames that stream out of the last phase of ``generate``.
+
+        On the same device in what that leaves; where that is too little to stay there, as if all of it were free: when
+        memory runs out, both are made smaller.
+        """
+        phases, spools = generate.estimate.phases, generate.placement.spool != "none"
+        if phases and not spools and generate.placement.device == self.machine.device != "cpu":
+            left = max(1, self.machine.vram - phases[-1].taken)  # 0 would mean that nobody knows
+            with suppress(OutOfMemory, JobRejected):
+                step = replace(self, machine=replace(self.machine, vram=left)).step(task, chosen, estimate)
+                if step.placement.device != "cpu":
+                    return step
+        return self.step(task, chosen, estimate)
 
     def past(self, task: StageTask, estimate: Estimate) -> _Placer:
         """For the next smaller form: without the shrinks that this one's placements were worth."""

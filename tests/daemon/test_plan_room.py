@@ -112,3 +112,24 @@ def test_a_summary_says_what_each_phase_takes_where_it_is_placed() -> None:
 
 def test_stages_of_one_piece_have_no_phases() -> None:
     assert [step.phases for step in plan_of(Recipe()).summary().steps] == [(), (), ()]
+
+
+class Greedy(Blend):
+    """Fills gaps with 2 GiB of tensors, half of which smaller tiles would save."""
+
+    def estimate(self, takes: ClipSpec, gives: ClipSpec, options: Any) -> Estimate:
+        return Estimate(vram=2 * GIB, weights=GIB)
+
+
+@pytest.mark.parametrize(("frames", "batch"), [(3, 1), (2, 2), (8, 3)])
+def test_an_interpolator_gets_what_the_phase_leaves_whose_frames_it_fills_between(frames: int, batch: int) -> None:
+    """Of 8 GiB the last phase takes one for each frame; what came before it has given its own back.
+
+    Gaps go through together as half of the rest holds; 8 frames leave nothing, and the ladder has to find a way.
+    """
+    plan = plan_of(
+        recipe_for({"frames": frames}), registry_of(Painter(), Greedy(), Raw()), on=machine("cuda:0", vram=8 * GIB)
+    )
+
+    assert plan.interpolate is not None
+    assert (plan.interpolate.placement.device, plan.interpolate.placement.batch) == ("cuda:0", batch)
