@@ -26,6 +26,10 @@ class Condition:
     given: Tensor
     """Two experts: (1, 4 + C, T, h, w), the mask of given frames above the picture's latents. One: (1, C, 1, h, w)."""
 
+    def picture(self) -> Tensor:
+        """(1, C, 1, h, w): the latents of the picture itself."""
+        return self.given[:, -self.noise.shape[1] :, :1]
+
     def mask(self) -> Tensor:
         """(1, 1, T, h, w): 0 where the picture stands, for the model that has it as its first frame."""
         mask = torch.ones_like(self.noise[:, :1])
@@ -70,7 +74,8 @@ def prepare(vae: Any, first: Frame, last: Frame | None, frames: int, seed: int, 
 def noise_for(shape: Sequence[int], seed: int) -> Tensor:
     """Noise of ``shape``, float32, drawn on the CPU: the same whatever the device."""
     generator = torch.Generator(device="cpu").manual_seed(seed)
-    return randn_tensor(tuple(shape), generator=generator, device=torch.device("cpu"), dtype=torch.float32)
+    noise: Tensor = randn_tensor(tuple(shape), generator=generator, device=torch.device("cpu"), dtype=torch.float32)
+    return noise
 
 
 def moments(vae: Any, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,8 @@ from framedaemon_wan.placing import give_back
 
 Expert: TypeAlias = Literal["high", "low"]
 LoadExpert: TypeAlias = Callable[[Expert, int, int], WanTransformer3DModel]
-OnStep: TypeAlias = Callable[[int, Tensor], None]
+OnStep: TypeAlias = Callable[[int], None]
+OnSaved: TypeAlias = Callable[[Tensor], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ class Denoise:
     """Gives the network in its place, LoRA and all, for the steps from one to another; the denoise lets go of it before
     it asks for the next."""
     on_step: OnStep
-    """Told of each step that is done, from 1 on, with the latents after it."""
+    """Told of each step that is done, from 1 on."""
+    on_saved: OnSaved
+    """Told whenever the denoise was put on disk: what the model takes the clip for by now, (1, C, T, h, w)."""
 
     def run(self, condition: Condition, embedded: list[Tensor], checkpoint: Path, key: str) -> Tensor:
         """The final latents (1, C, T, h, w) float32, on the CPU.
@@ -111,10 +114,11 @@ class Denoise:
             after, done = said["latents"], start + index + 1
             now = time.monotonic()
             if now - saved >= self.options.checkpoint_seconds or done == stop:
-                facts = {"done": done, "state": scheduler.state}
-                write_checkpoint(checkpoint, key, Checkpoint({"latents": after}, facts))
+                state = scheduler.state
+                write_checkpoint(checkpoint, key, Checkpoint({"latents": after}, {"done": done, "state": state}))
+                self.on_saved(state["model_outputs"][-1])  # UniPC looks back at what each step took for noiseless
                 saved = time.monotonic()
-            self.on_step(done, after)
+            self.on_step(done)
             return {}
 
         guidance = self.options.guidance if expert == "high" else self.options.guidance_low

@@ -2,6 +2,7 @@
 
     text.safetensors                 the prompts' embeddings
     00-condition.safetensors         the picture's latents
+    preview.png                      a strip of what the clip will roughly show
     00-denoise.safetensors           latents on their way, with the scheduler's memory
     00-latents.safetensors           the latents of segment 0; what led to them is removed
     00-tiles/                        where memory is small: finished tiles of the decode
@@ -32,6 +33,7 @@ from framedaemon_wan.experts import load_expert
 from framedaemon_wan.options import WanOptions
 from framedaemon_wan.placing import give_back, streamed
 from framedaemon_wan.segments import Match, Segment, drift_of, match_of
+from framedaemon_wan.sketch import Sketch, sketch_for
 from framedaemon_wan.text import embed
 from framedaemon_wan.vae.streaming import decode, to_frames
 from framedaemon_wan.vae.tiles import TiledDecode
@@ -108,18 +110,24 @@ class Drawing:
     def _latents(self, segment: Segment, key: str, before: End | None) -> Tensor:
         path = self._path(segment, "latents.safetensors")
         kept = read_checkpoint(path, key)
-        if kept is not None:
-            return kept.tensors["latents"]
-        with memory_told(self.placement.device), torch.no_grad():
-            embedded = self._text()
-            condition = self._condition(segment, key, before)
-            latents = self._denoise(segment, key).run(
-                condition, embedded, self._path(segment, "denoise.safetensors"), key
-            )
-        write_checkpoint(path, key, Checkpoint({"latents": latents}))
-        for left in ("condition.safetensors", "denoise.safetensors"):
-            self._path(segment, left).unlink(missing_ok=True)
+        if kept is None:
+            with memory_told(self.placement.device), torch.no_grad():
+                kept = self._denoised(segment, key, before)
+            write_checkpoint(path, key, kept)
+            for left in ("condition.safetensors", "denoise.safetensors"):
+                self._path(segment, left).unlink(missing_ok=True)
+        latents = kept.tensors["latents"]
+        sketch = Sketch(self._sketched, kept.tensors["colours"])
+        self.scratch.note(f"segment {segment.index + 1} sketch", sketch.uri(latents))
         return latents
+
+    def _denoised(self, segment: Segment, key: str, before: End | None) -> Checkpoint:
+        embedded = self._text()
+        condition = self._condition(segment, key, before)
+        sketch = sketch_for(self._sketched, self._first(before), condition.picture())
+        denoise = self._denoise(segment, sketch)
+        latents = denoise.run(condition, embedded, self._path(segment, "denoise.safetensors"), key)
+        return Checkpoint({"latents": latents, "colours": sketch.matrix})
 
     def _text(self) -> list[Tensor]:
         guided = (self.options.guidance or 0) > 1
@@ -144,20 +152,20 @@ class Drawing:
         self.scratch.progress("condition", 0.0)
         vae = load_vae(self.folder, self.device, self.placement)
         ends = self.options.last == "first" and segment is self.segments[-1]
-        first = self.picture if before is None else before.frame
-        condition = prepare(vae, first, self.picture if ends else None, segment.frames, seed, expand=expand)
+        last = self.picture if ends else None
+        condition = prepare(vae, self._first(before), last, segment.frames, seed, expand=expand)
         del vae
         give_back()
         facts = {"shape": list(condition.noise.shape)}
         write_checkpoint(path, key, Checkpoint({"given": condition.given}, facts))
         return condition
 
-    def _denoise(self, segment: Segment, key: str) -> Denoise:
+    def _denoise(self, segment: Segment, sketch: Sketch) -> Denoise:
         total = self.options.steps or 1
         name = "denoise" if len(self.segments) == 1 else f"denoise {segment.index + 1} of {len(self.segments)}"
         self.scratch.progress(name, 0.0)
 
-        def on_step(done: int, latents: Tensor) -> None:
+        def on_step(done: int) -> None:
             self.scratch.progress(name, done / total)
 
         def load(expert: Any, start: int, stop: int) -> Any:
@@ -165,7 +173,7 @@ class Drawing:
                 expert, start, stop, self.folder, self.options, self.placement, self.device, self.scratch.note
             )
 
-        return Denoise(self.folder, self.options, self.device, load, on_step)
+        return Denoise(self.folder, self.options, self.device, load, on_step, sketch.show)
 
     def _decoded(self, segment: Segment, latents: Tensor, key: str) -> Iterator[Frame]:
         """All frames of the segment as the VAE draws them: streaming, or by tiles on the disk where memory is small."""
@@ -188,6 +196,10 @@ class Drawing:
         del vae
         give_back()
 
+    def _first(self, before: End | None) -> Frame:
+        """What the segment begins with."""
+        return self.picture if before is None else before.frame
+
     def _seed(self, segment: Segment) -> int:
         return (self.options.seed or 0) + segment.index
 
@@ -198,8 +210,12 @@ class Drawing:
         }
         facts = json.dumps([self.weights, options, asdict(segment), self.picture.shape], sort_keys=True)
         digest = sha256(facts.encode())
-        digest.update(self.picture.tobytes() if before is None else before.frame.tobytes())
+        digest.update(self._first(before).tobytes())
         return digest.hexdigest()
+
+    @property
+    def _sketched(self) -> Path:
+        return self.scratch.folder / "preview.png"
 
     def _path(self, segment: Segment, name: str) -> Path:
         return self.scratch.folder / f"{segment.index:02}-{name}"

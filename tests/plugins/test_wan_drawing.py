@@ -124,6 +124,20 @@ def test_a_clip_of_another_recipe_begins_anew(bench: Bench, tmp_path: Path) -> N
     assert np.array_equal(drawn, bench.clip(other, tmp_path / "fresh"))
 
 
+def test_a_strip_shows_what_a_clip_will_be_while_it_is_drawn(bench: Bench, tmp_path: Path) -> None:
+    notes: dict[str, Any] = {}
+    options = bench.options("i2v-a14b")
+    _kill_at(bench, options, tmp_path, 5)
+
+    with Image.open(tmp_path / "preview.png") as strip:
+        size = strip.size
+    bench.clip(options, tmp_path, note=notes.__setitem__)
+
+    assert size == (3 * 12 * 120 // 8, 120)
+    assert notes["segment 1 sketch"].startswith("data:image/jpeg;base64,")
+    assert len(notes["segment 1 sketch"]) < 20_000
+
+
 def test_tiles_on_disk_draw_what_the_tiled_vae_draws(bench: Bench, tmp_path: Path) -> None:
     options = bench.options("i2v-a14b")
     _, frames = _one_call(bench, "i2v-a14b", options, tile=64)

@@ -38,10 +38,14 @@ class Spill:
         for other in folder.glob("*"):
             if other.name != key:
                 shutil.rmtree(other)
-        if any(path.stat().st_size != self._size(tile) for tile in self._tiles if (path := self._path(tile)).exists()):
-            shutil.rmtree(self._folder)  # something else was here: none of it is to be trusted
+        finished = [tile for tile in self._tiles if self._path(tile).exists()]
+        if finished != self._tiles[: len(finished)] or any(
+            self._path(tile).stat().st_size != self._size(tile) for tile in finished
+        ):
+            shutil.rmtree(self._folder)  # somebody else was here: of what is missing, the borders are gone
+            finished = []
         self._folder.mkdir(parents=True, exist_ok=True)
-        for tile in set(self._tiles) - set(self.missing()):
+        for tile in finished:
             self._forget_borders(tile)
 
     def missing(self) -> list[Tile]:
