@@ -85,10 +85,11 @@ def test_other_latents_other_weights_and_other_tiles_begin_anew(tmp_path: Path) 
     assert len(list(tmp_path.iterdir())) == 1, "what nobody will ask for again is gone"
 
 
-def test_a_tile_of_another_length_is_not_believed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"short"), Path.unlink], ids=["short", "gone"])
+def test_tiles_that_somebody_spoilt_are_drawn_anew(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
     vae, latents = cut_small(tiny_vae("8x")), tiny_latents("8x", 2, 5, 7)
     expected = drawn(TiledDecode(vae, latents, tmp_path, "weights"))
-    next(tmp_path.glob("*/00-01.frames")).write_bytes(b"short")
+    spoil(next(tmp_path.glob("*/00-01.frames")))
 
     assert np.array_equal(drawn(TiledDecode(vae, latents, tmp_path, "weights")), expected)
 
