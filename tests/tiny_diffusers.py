@@ -7,6 +7,7 @@ Nothing is fetched: tokenizers have vocabularies of a few words. Imports diffuse
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,18 @@ def save_tiny(kind: str, folder: Path) -> Path:
     path = folder / kind
     tiny(kind).save_pretrained(path)
     return path
+
+
+def record_tiny(kind: str, models: Path) -> Path:
+    """`save_tiny`, once, for the folder of weights ``models``, where it is then called ``diffusers-<kind>``."""
+    folder = models / f"diffusers-{kind}"
+    if not folder.is_dir():
+        save_tiny(kind, models).rename(folder)
+        paths = (path for path in folder.rglob("*") if path.is_file())
+        files = [{"path": str(path.relative_to(folder)), "bytes": path.stat().st_size} for path in paths]
+        record = {"stage": "diffusers", "repo": f"tiny/{kind}", "files": files}
+        folder.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
 
 
 def tiny(kind: str) -> Any:
@@ -128,7 +141,7 @@ def _svd() -> Any:
         use_karras_sigmas=True,
     )
     vae = diffusers.AutoencoderKLTemporalDecoder(
-        block_out_channels=(32, 32), down_block_types=("DownEncoderBlock2D",) * 2, latent_channels=4
+        block_out_channels=(32, 32, 32, 32), down_block_types=("DownEncoderBlock2D",) * 4, latent_channels=4
     )
     vision = transformers.CLIPVisionConfig(
         hidden_size=WIDTH,
