@@ -83,10 +83,12 @@ def _nowhere(stage: StageTask, estimate: Estimate, machine: Machine, smallest: l
         needs.setdefault((placed.vram, placed.ram), placement.reason)
     ways = [_said(vram, ram, machine, how) for (vram, ram), how in needs.items() if not _more(vram, ram, needs)]
     device = f"{machine.device} has {show_bytes(machine.vram)} free, " if machine.device != "cpu" else ""
+    mend = "Free or add memory, or ask for fewer [generate] frames or a smaller width and height"
+    if machine.ram and all(ram > machine.ram for _, ram in needs):
+        mend = "Free or add main memory: most of it is for weights, whatever the size of the clip"
     return (
         f"{stage.name}, {stage.frames} frames of {stage.width}x{stage.height}, fits nowhere here: {device}main memory "
-        f"{show_bytes(machine.ram)}. It needs one of: {'; '.join(ways)}. Free or add memory, or ask for fewer "
-        "[generate] frames or a smaller width and height"
+        f"{show_bytes(machine.ram)}. It needs one of: {'; '.join(ways)}. {mend}"
     )
 
 
