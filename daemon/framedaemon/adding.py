@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from framedaemon.catalogue import Catalogue, Tell, rows_of
+from framedaemon.catalogue import Catalogue, Tell
 from framedaemon.errors import FramedaemonError
 from framedaemon.hub import Listing, Progress, bring, look_up
 from framedaemon.identity import hash_file
 from framedaemon.naming import show
 from framedaemon.needed import INDEX, patterns_of
-from framedaemon.published import Repository, TakesFiles, TakesFolders, Tensors, check_name
+from framedaemon.published import Repository, TakesFiles, TakesFolders, Tensors, check_name, rows_of
 from framedaemon.repositories import adopt_folder, files_for
 from framedaemon.storing import TO_ASK_A_HUB, read, refuse_without_packages, store
 from framedaemon.weights import file_of, is_repository, read_record

@@ -31,6 +31,7 @@ from framedaemon.published import (
     Row,
     Weights,
     WheelMember,
+    rows_of,
 )
 from framedaemon.repositories import (
     damage_of,
@@ -224,12 +225,6 @@ class Catalogue:
                 f"keep_free_bytes), but only {show_bytes(short.free)} are free now: make room, or name another folder "
                 "in config.toml: [models] folder"
             )
-
-
-def rows_of(stage: object) -> tuple[Row, ...]:
-    """The weights that a stage says it can use, the default first; most stages have none."""
-    rows: tuple[Row, ...] = getattr(stage, "weights", ())
-    return rows
 
 
 def _bytes_to_write(row: Weights, pulling: Path, given: Path | None) -> int:

@@ -8,6 +8,7 @@ from typing import TypeVar, cast, get_args
 
 from framedaemon.errors import FramedaemonError, JobRejected, StageFailed
 from framedaemon.plugins import Registry
+from framedaemon.published import Completes, Weighted, rows_of
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
 from framedaemon.sources import Source
 from framedaemon.stages import AnyGenerator, AnyStage, Machine, Options, StageKind
@@ -59,18 +60,18 @@ class Chooser:
 
     def _with_weights(self, kind: StageKind, stage: AnyStage, options: Options) -> Chosen:
         """Raises JobRejected where weights are not there that ``options`` name."""
-        if not hasattr(stage, "chosen_weights"):
+        if not isinstance(stage, Weighted):
             return Chosen(stage, options)
         models = self._machine.models
         names: tuple[str, ...] = asked(stage, "chosen_weights", tuple, models, options)
         for name in names:
             if find_weights(models, name) is None and not self._machine.imagined:
-                todo = how_to_get(models, name, stage.name, getattr(stage, "weights", ()))
+                todo = how_to_get(models, name, stage.name, rows_of(stage))
                 raise JobRejected(f"[{kind}] weights: {name} is not there: {todo}")
             if find_weights(models, name) is None:
                 self.notes.append(f"[{kind}] weights: {name} is not here: counted as it is published")
         options = options.model_copy(update={"weights": names[0]})
-        if hasattr(stage, "completed"):
+        if isinstance(stage, Completes):
             options = asked(stage, "completed", type(options), find_weights(models, names[0]), options)
         hashes = (str(read_record(models, name).get("sha256", "")) for name in names)
         return Chosen(stage, options, tuple(zip(names, hashes, strict=True)))

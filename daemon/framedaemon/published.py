@@ -7,10 +7,10 @@ A stage names them as rows of a table; nothing here knows where they lie (`weigh
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 """What weights can be called."""
@@ -117,14 +117,13 @@ Row: TypeAlias = Weights | Repository
 
 @runtime_checkable
 class Weighted(Protocol):
-    """What a stage says of its weights; one without any says nothing."""
+    """A stage whose options have a field ``weights``. What can be pulled for it stands in its ``weights``."""
 
-    weights: ClassVar[tuple[Row, ...]]
-    """Those that can be pulled, the one to take by default first."""
+    def chosen_weights(self, models: Path, options: Any) -> tuple[str, ...]:
+        """The names of all that ``options`` mean, that of their field ``weights`` first.
 
-    def chosen_weights(self, models: Path, options: Any) -> Sequence[str]:
-        """The names of all that its options mean, the one of its option ``weights`` first: ``load`` is given options
-        that say so."""
+        ``load`` is given options that say it.
+        """
 
 
 @runtime_checkable
@@ -150,8 +149,17 @@ class TakesFolders(Protocol):
 class Completes(Protocol):
     """A stage whose options are completed by what its weights say: their sizes, frames, frames per second."""
 
-    def completed(self, path: Path, options: Any) -> Any:
-        """``options``, what the recipe does not say filled in. ``path``: of the first of the chosen weights."""
+    def completed(self, path: Path | None, options: Any) -> Any:
+        """``options``, what the recipe does not say filled in.
+
+        ``path``: of the first of the chosen weights; None where a machine is imagined that has them.
+        """
+
+
+def rows_of(stage: object) -> tuple[Row, ...]:
+    """What can be pulled for a stage, the one to take by default first; most stages have nothing."""
+    rows: tuple[Row, ...] = getattr(stage, "weights", ())
+    return rows
 
 
 def check_name(name: str) -> str:

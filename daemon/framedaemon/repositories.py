@@ -116,7 +116,10 @@ def damage_of(models: Path, name: str, progress: Progress) -> str | None:
     It is written into the record: no job loads what is known to be damaged, and a pull fetches it anew.
     """
     record = read_record(models, name)
-    found = misfit_of(models, name) or _changed(folder_of(models, name), name, record, progress)
+    misfit = misfit_of(models, name)
+    if misfit is not None:  # seen by every look: when its disk is back, so is the folder
+        return misfit
+    found = _changed(folder_of(models, name), name, record, progress)
     if found != record.get("damage"):
         with suppress(OSError):  # who may only read is told all the same
             _write(models, name, {**record, "damage": found})

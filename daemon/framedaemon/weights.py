@@ -75,7 +75,7 @@ def find_weights(models: Path, name: str) -> Path | None:
 
 def is_repository(record: Mapping[str, Any]) -> bool:
     """Whether this is the record of a folder, not of a single file."""
-    return "files" in record
+    return isinstance(record.get("files"), list)
 
 
 def stored_names(models: Path) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from fakes import Blend, Raw, Squares, registry_of
 from framedaemon import catalogue as module
-from framedaemon.catalogue import Catalogue, rows_of
+from framedaemon.catalogue import Catalogue
 from framedaemon.errors import DiskFull, FramedaemonError
 from framedaemon.published import Download, Weights
 from framedaemon.weights import file_of, find_weights, open_weights, read_record, record_of
@@ -80,10 +80,6 @@ def test_a_row_is_found_by_its_name_or_as_the_first_of_its_stage(tmp_path: Path)
 def test_for_any_other_name_those_there_are_are_said(word: str, tmp_path: Path) -> None:
     with pytest.raises(FramedaemonError, match=f"there are no weights '{word}' to pull; there are: toy-1"):
         _catalogue(tmp_path, row_for(b"1")).row(word)
-
-
-def test_a_stage_without_a_word_on_weights_has_none() -> None:
-    assert rows_of(Blend()) == ()
 
 
 # --- pulling

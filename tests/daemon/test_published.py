@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from framedaemon.published import Download, Repository, Weights, WheelMember
+from fakes import Blend
+from framedaemon.published import (
+    Completes,
+    Download,
+    Repository,
+    TakesFiles,
+    TakesFolders,
+    Weighted,
+    Weights,
+    WheelMember,
+    rows_of,
+)
 
 ROW = Weights(
     name="toy-1",
@@ -54,3 +66,23 @@ def test_a_download_is_from_the_web() -> None:
 def test_a_row_of_a_repository_says_which_and_what_of_it(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         replace(REPOSITORY, **wrong)
+
+
+def test_a_stage_without_a_word_on_weights_has_none() -> None:
+    assert rows_of(Blend()) == ()
+    assert not isinstance(Blend(), Weighted)
+
+
+def test_what_a_stage_can_do_with_weights_is_seen_from_its_methods() -> None:
+    assert isinstance(Learned(), Weighted)
+    assert rows_of(Learned()) == (ROW,)
+    assert not isinstance(Learned(), TakesFiles | TakesFolders | Completes)
+
+
+class Learned(Blend):
+    """A stage that is loaded from weights."""
+
+    weights = (ROW,)
+
+    def chosen_weights(self, models: Path, options: Any) -> tuple[str, ...]:
+        return (ROW.name,)

@@ -227,6 +227,17 @@ def test_damage_that_a_person_mended_is_forgotten(hub: Hub, models: Path) -> Non
     assert fault_of(models, "toy-5b") is None
 
 
+def test_a_folder_that_was_away_for_a_while_is_taken_again(hub: Hub, models: Path) -> None:
+    """A disk that was not mounted when somebody looked."""
+    folder = _pull(models)
+    folder.rename(models / "away")
+    found = damage_of(models, "toy-5b", _no_matter)
+    (models / "away").rename(folder)
+
+    assert found == "the folder of toy-5b is missing"
+    assert fault_of(models, "toy-5b") is None
+
+
 def test_all_bytes_are_read_and_progress_is_told(hub: Hub, models: Path) -> None:
     _pull(models)
     seen: list[tuple[int, int]] = []

@@ -51,7 +51,7 @@ def _first_choices(registry: Registry, machine: Machine) -> list[AnyStage]:
     """Of each kind the stage that auto would take if nothing were missing, where it is one with weights."""
     from typing import get_args
 
-    from framedaemon.catalogue import rows_of
+    from framedaemon.published import rows_of
     from framedaemon.stages import StageKind
 
     best = []
