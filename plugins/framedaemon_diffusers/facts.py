@@ -72,7 +72,10 @@ class Facts:
 
 
 def read_facts(folder: Path) -> Facts:
-    """The facts of the pipeline in ``folder``. Raises ValueError, in a sentence, where it makes no clip of a picture."""
+    """The facts of the pipeline in ``folder``. Raises ValueError, in a sentence, where it makes no clip of a picture.
+
+    There need not be weights yet.
+    """
     index = _read(folder / "model_index.json")
     name, signature = _pipeline(index)
     row = row_of(name)
@@ -136,11 +139,11 @@ def _scale(vae: Config) -> int:
         if vae.get(key):
             return int(vae[key])
     if "spatio_temporal_scaling" in vae:  # LTX, in its older form
-        return int(vae.get("patch_size", 1)) * 2 ** sum(map(bool, vae["spatio_temporal_scaling"]))
+        return int(vae.get("patch_size", 1)) << sum(map(bool, vae["spatio_temporal_scaling"]))
     if "temperal_downsample" in vae:  # Wan 2.1, in its older form
-        return 2 ** len(vae["temperal_downsample"])
+        return 1 << len(vae["temperal_downsample"])
     if "block_out_channels" in vae:
-        return int(2 ** (len(vae["block_out_channels"]) - 1))
+        return 1 << len(vae["block_out_channels"]) - 1
     raise ValueError(f"its VAE, {vae.get('_class_name')}, does not say how much smaller its latents are")
 
 
@@ -150,9 +153,9 @@ def _stride(vae: Config) -> int:
         if vae.get(key):
             return int(vae[key])
     if "spatio_temporal_scaling" in vae:
-        return int(vae.get("patch_size_t", 1)) * 2 ** sum(map(bool, vae["spatio_temporal_scaling"]))
+        return int(vae.get("patch_size_t", 1)) << sum(map(bool, vae["spatio_temporal_scaling"]))
     if "temperal_downsample" in vae:
-        return 2 ** sum(map(bool, vae["temperal_downsample"]))
+        return 1 << sum(map(bool, vae["temperal_downsample"]))
     if vae.get("_class_name") in _STILL:
         return 1
     raise ValueError(f"its VAE, {vae.get('_class_name')}, does not say how many frames go into one of its latents")

@@ -42,7 +42,7 @@ class Signature:
 def signature_of(pipeline: type) -> Signature:
     """What a class that was loaded takes."""
     defaults, needed = {}, []
-    for name, parameter in list(inspect.signature(pipeline.__call__).parameters.items())[1:]:  # type: ignore[operator]
+    for name, parameter in list(inspect.signature(pipeline.__call__).parameters.items())[1:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         if parameter.default is parameter.empty:

@@ -66,13 +66,14 @@ class Diffusers:
         return completed(path, options)
 
     def promise(self, takes: Source, options: DiffusersOptions) -> ClipSpec:
-        """As many pixels and frames as the pipeline draws by itself, in the picture's aspect, unless asked otherwise."""
+        """As many pixels and frames as the pipeline draws by itself, in the picture's aspect, or as asked."""
         picture, facts = _picture(takes), options.facts
         assert options.frames is not None and options.fps is not None, "options were not completed"
         width, height = size_for(
             (picture.width, picture.height), facts.area or 0, facts.multiple, options.width, options.height
         )
-        frames = frames_for(max(options.frames, row_of(facts.pipeline).fewest), facts.stride)
+        row = row_of(facts.pipeline)
+        frames = frames_for(max(options.frames, row.fewest), facts.stride * row.together)
         return ClipSpec(width, height, frames, options.fps)
 
     def estimate(self, takes: Source, gives: ClipSpec, options: DiffusersOptions) -> Estimate:

@@ -21,6 +21,8 @@ class Row:
     """How many to draw unasked; None: its call or its network says so."""
     fewest: int = 1
     """Frames; with fewer its pipeline fails."""
+    together: int = 1
+    """Latent frames after the first come in so many at once."""
     whole: str = ""
     """Why a denoise cannot go on in its middle; empty where it can, as far as its call and its scheduler tell."""
     wide_vae: bool = False
@@ -33,7 +35,8 @@ _OWN_SCHEDULERS = "it goes through the timesteps with copies of its scheduler"
 
 ROWS: Mapping[str, Row] = MappingProxyType(
     {
-        "CogVideoXImageToVideoPipeline": Row(fps=8),
+        # Its VAE decodes latent frames by twos, and gives three frames too many where their number is even.
+        "CogVideoXImageToVideoPipeline": Row(fps=8, together=2),
         "HunyuanSkyreelsImageToVideoPipeline": Row(fps=24),
         "HunyuanVideoImageToVideoPipeline": Row(fps=24),
         "HunyuanVideoFramepackPipeline": Row(fps=30, whole="it denoises one section of the clip after the other"),
@@ -46,7 +49,7 @@ ROWS: Mapping[str, Row] = MappingProxyType(
         "SanaImageToVideoPipeline": Row(fps=16, wide_vae=True, always={"use_resolution_binning": False}),
         "SkyReelsV2DiffusionForcingImageToVideoPipeline": Row(wide_vae=True, whole=_OWN_SCHEDULERS),
         "SkyReelsV2ImageToVideoPipeline": Row(fps=24, wide_vae=True),
-        # 8 frames at a time, as its own guide says: all 25 at once take 20 GB.
+        # Unasked it decodes all frames at once, which takes more memory than all else.
         "StableVideoDiffusionPipeline": Row(always={"decode_chunk_size": 8}),
         "WanImageToVideoPipeline": Row(fps=16, wide_vae=True),
     }
