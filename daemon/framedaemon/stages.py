@@ -169,8 +169,8 @@ class Generator(Protocol[G]):
     One that can begin anywhere says so by ``seeks: ClassVar[bool] = True``: its frames from `Scratch.start` on are, to
     the bit, those of a whole run, and its function may be called more than once. Others draw from the beginning.
 
-    One that may draw less where there is no room has ``smaller(options) -> options | str``: the next smaller form, where
-    the recipe gives leave; else in words how to give it, and nothing where there is no smaller form.
+    One that may draw less where there is no room has ``smaller(options) -> options | str``: the next smaller form,
+    where the recipe gives leave; else in words how to give it, and no words where there is none. Pure.
 
     One that knows what is cheap has ``previewed(options) -> options``: for a preview of the clip that ``options`` mean,
     with the same seed. Pure. Others are asked for half the width and height.
