@@ -22,8 +22,6 @@ from framedaemon_wan.vae.tiles import TiledDecode
 from live_bytes import Peak
 from tiny_vae import tiny_latents, tiny_vae
 
-FRAMES = 9
-
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize(
@@ -38,7 +36,7 @@ FRAMES = 9
 def test_frames_are_those_of_a_tiled_decode_to_the_bit(
     tmp_path: Path, kind: str, height: int, width: int, dtype: torch.dtype
 ) -> None:
-    vae, latents = cut_small(tiny_vae(kind, dtype=dtype)), 4 * tiny_latents(kind, 3, height, width).to(dtype)
+    vae, latents = cut_small(kind, dtype), 4 * tiny_latents(kind, 3, height, width).to(dtype)
 
     frames = drawn(TiledDecode(vae, latents, tmp_path, "weights"))
 
@@ -46,21 +44,21 @@ def test_frames_are_those_of_a_tiled_decode_to_the_bit(
 
 
 def test_tiles_found_finished_are_not_drawn_again_and_the_frames_are_the_same(tmp_path: Path) -> None:
-    vae, latents = cut_small(tiny_vae("8x")), tiny_latents("8x", 3, 5, 7)
+    vae, latents = cut_small("8x"), tiny_latents("8x", 2, 3, 5)
     begun = TiledDecode(vae, latents, tmp_path, "weights").draw()
-    list(islice(begun, 5 * 3 + 1))  # five tiles and a chunk, of twelve
+    list(islice(begun, 2 * 2 + 1))  # two tiles and a chunk, of six
     begun.close()
 
     decode = TiledDecode(vae, latents, tmp_path, "weights")
 
-    assert len(list(decode.draw())) == 7 * 3
+    assert len(list(decode.draw())) == 4 * 2
     assert np.array_equal(np.stack(list(decode.frames())), by_the_vae(vae, latents))
 
 
-@pytest.mark.parametrize("tiles", [0, 3, 6, 11])
+@pytest.mark.parametrize("tiles", [0, 3, 5])
 def test_wherever_it_was_killed_the_rest_gives_the_same_frames(tmp_path: Path, tiles: int) -> None:
     """A file of a tile that was being written stays as it is after SIGKILL: the generator is never closed."""
-    vae, latents = cut_small(tiny_vae("8x")), tiny_latents("8x", 2, 5, 7)
+    vae, latents = cut_small("8x"), tiny_latents("8x", 2, 3, 5)
     begun = TiledDecode(vae, latents, tmp_path, "weights").draw()
     list(islice(begun, 2 * tiles + 1))
 
@@ -71,7 +69,7 @@ def test_wherever_it_was_killed_the_rest_gives_the_same_frames(tmp_path: Path, t
 
 
 def test_other_latents_other_weights_and_other_tiles_begin_anew(tmp_path: Path) -> None:
-    vae, latents = cut_small(tiny_vae("8x")), tiny_latents("8x", 2, 5, 7)
+    vae, latents = cut_small("8x"), tiny_latents("8x", 2, 3, 5)
     drawn(TiledDecode(vae, latents, tmp_path, "weights"))
 
     same = list(TiledDecode(vae, latents, tmp_path, "weights").draw())
@@ -87,7 +85,7 @@ def test_other_latents_other_weights_and_other_tiles_begin_anew(tmp_path: Path) 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"short"), Path.unlink], ids=["short", "gone"])
 def test_tiles_that_somebody_spoilt_are_drawn_anew(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
-    vae, latents = cut_small(tiny_vae("8x")), tiny_latents("8x", 2, 5, 7)
+    vae, latents = cut_small("8x"), tiny_latents("8x", 2, 3, 5)
     expected = drawn(TiledDecode(vae, latents, tmp_path, "weights"))
     spoil(next(tmp_path.glob("*/00-01.frames")))
 
@@ -96,7 +94,7 @@ def test_tiles_that_somebody_spoilt_are_drawn_anew(tmp_path: Path, spoil: Callab
 
 @pytest.mark.parametrize("kind", ["8x", "16x"])
 def test_tiles_of_a_longer_and_larger_video_take_no_more_memory_than_its_latents(tmp_path: Path, kind: str) -> None:
-    vae, small, large = cut_small(tiny_vae(kind)), tiny_latents(kind, 4, 4, 6), tiny_latents(kind, 7, 6, 6)
+    vae, small, large = cut_small(kind), tiny_latents(kind, 3, 4, 4), tiny_latents(kind, 4, 4, 5)
 
     with Peak() as of_small:
         drawn(TiledDecode(vae, small, tmp_path, "weights"))
@@ -107,7 +105,7 @@ def test_tiles_of_a_longer_and_larger_video_take_no_more_memory_than_its_latents
 
 
 def test_frames_can_be_asked_for_from_the_middle_on(tmp_path: Path) -> None:
-    vae, latents = cut_small(tiny_vae("16x")), tiny_latents("16x", 3, 3, 5)
+    vae, latents = cut_small("16x"), tiny_latents("16x", 3, 3, 5)
     decode = TiledDecode(vae, latents, tmp_path, "weights")
     expected = drawn(decode)
 
@@ -117,8 +115,8 @@ def test_frames_can_be_asked_for_from_the_middle_on(tmp_path: Path) -> None:
 def test_a_disk_that_runs_full_keeps_the_finished_tiles_and_gives_back_the_room_of_the_one_begun(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vae, latents = cut_small(tiny_vae("8x")), tiny_latents("8x", 3, 5, 7)
-    monkeypatch.setattr("framedaemon_wan.vae.spill.Writer", room_for(20))
+    vae, latents = cut_small("8x"), tiny_latents("8x", 2, 3, 5)
+    monkeypatch.setattr("framedaemon_wan.vae.spill.Writer", room_for(15))
 
     with pytest.raises(DiskFull, match="no room for tiles"):
         list(TiledDecode(vae, latents, tmp_path, "weights").draw())
@@ -126,23 +124,24 @@ def test_a_disk_that_runs_full_keeps_the_finished_tiles_and_gives_back_the_room_
     monkeypatch.undo()
     assert list(tmp_path.glob("*/*.frames")) and not list(tmp_path.glob("*/*.part"))
     decode = TiledDecode(vae, latents, tmp_path, "weights")
-    assert 0 < len(list(decode.draw())) < 12 * 3
+    assert 0 < len(list(decode.draw())) < 6 * 2
     assert np.array_equal(np.stack(list(decode.frames())), by_the_vae(vae, latents))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("kind", ["8x", "16x"])
 def test_the_spill_takes_what_was_promised_to_the_byte(tmp_path: Path, kind: str, dtype: torch.dtype) -> None:
-    vae, latents = cut_small(tiny_vae(kind, dtype=dtype)), tiny_latents(kind, 3, 5, 7).to(dtype)
+    vae, latents = cut_small(kind, dtype), tiny_latents(kind, 2, 3, 5).to(dtype)
     decode = TiledDecode(vae, latents, tmp_path, "weights")
 
     most = max(sum(path.stat().st_size for path in tmp_path.glob("*/*")) for _ in decode.draw())
 
-    assert most == spill_bytes(decode.grid, FRAMES, vae.config.patch_size or 1, dtype.itemsize)
+    assert most == spill_bytes(decode.grid, 5, vae.config.patch_size or 1, dtype.itemsize)
 
 
-def cut_small(vae: Any) -> Any:
-    """Tiles of 4 latent pixels, 2 from one to the next: half of each is blended."""
+def cut_small(kind: str, dtype: torch.dtype = torch.float32) -> Any:
+    """Tiles of 4 latent pixels, 2 from one to the next: half of each is blended. Fewer layers, for the time."""
+    vae = tiny_vae(kind, dtype=dtype, dim_mult=[1, 1, 1, 1], num_res_blocks=1)
     factor = vae.spatial_compression_ratio
     vae.enable_tiling(4 * factor, 4 * factor, 2 * factor, 2 * factor)
     return vae
