@@ -4,8 +4,9 @@
     00-00.below    its last rows for the tile below, as numbers: gone once that one is finished
     00-00.right    its last columns for the tile to the right: the same
 
-What is blended into a tile lies left of it and above, so a tile is finished as soon as it is drawn, and needs a quarter
-of the bytes that a tile of float32 would, a half of those of float16. Killed at any time, all but one tile stay.
+What is blended into a tile lies left of it and above, so a tile is finished as soon as it is drawn, to the level: 161
+frames of 832x1216 take 738 MB at their most, where whole tiles would be 3.4 GB in float32 and half that, rounded, in
+float16. Killed at any time, all but one tile stay.
 """
 
 from __future__ import annotations
