@@ -89,6 +89,8 @@ class Scratch:
     """Call it with what is being done and how far it is (0..1) when no frame comes out for a while."""
     start: int = 0
     """For a generator that ``seeks``: the frame to begin with; those before it are not wanted."""
+    note: Callable[[str, Any], None] = lambda key, value: None
+    """Call it with facts for the receipt, as JSON has them; said again under the same key, the last one counts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
