@@ -6,7 +6,6 @@ from math import sqrt
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 
 from framedaemon import Frame, Picture
 
@@ -44,6 +43,8 @@ def fitted(picture: Picture, width: int, height: int, fit: Fit) -> Frame:
 
     crop: what is over on two sides is cut off. pad: black is added to two sides.
     """
+    from PIL import Image
+
     image = Image.fromarray(np.asarray(picture.pixels))
     aspects = (width / picture.width, height / picture.height)
     scale = max(aspects) if fit == "crop" else min(aspects)

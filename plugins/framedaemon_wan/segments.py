@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,6 +61,8 @@ class Match:
         """The frame with its colours matched; itself, where there is nothing to do."""
         if self == Match():
             return frame
+        import cv2
+
         levels = np.arange(256, dtype=np.float64)[:, None] * np.array(self.gain) + np.array(self.offset)
         table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
         return cv2.LUT(frame, table.reshape(1, 256, 3)).astype(np.uint8, copy=False)
@@ -86,6 +87,8 @@ def drift_of(frame: Frame, picture: Frame) -> dict[str, list[float]]:
 
 
 def _lab(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    import cv2
+
     small = cv2.resize(frame, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB).reshape(-1, 3).astype(np.float64)
     return lab.mean(axis=0), lab.std(axis=0)
