@@ -128,3 +128,13 @@ def test_a_model_that_is_not_here_is_counted_as_it_is_published(command: Command
     assert [phase["name"] for phase in step["phases"]] == ["text", "condition", "high noise", "low noise", "decode"]
     assert step["placement"]["storage"] == "float8"
     assert "[generate] weights: wan-i2v-a14b is not here: counted as it is published" in card["plan"]["notes"]
+
+
+def test_an_ordinary_explanation_says_what_each_phase_takes(command: Commands, instance: Instance) -> None:
+    small = PAINTER.replace("2**30", "2**20").replace('"brushes are missing"', "None").replace('"weeks"', '""')
+    (instance.plugins / "painter.py").write_text(small)
+
+    said = command("explain", drop(instance, "a.png"), "--generate", "painter")
+
+    assert said.code == 0
+    assert "one after the other: paint 42 MiB, varnish 8 MiB" in said.out
