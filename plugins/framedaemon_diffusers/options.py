@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from pydantic import Field, PrivateAttr
 
 from framedaemon import GeneratorOptions, JobRejected
 from framedaemon_diffusers.facts import RATES, Facts, read_facts
+
+_PREVIEW_STEPS = 10
 
 
 class DiffusersOptions(GeneratorOptions):
@@ -55,6 +58,23 @@ def completed(folder: Path, options: DiffusersOptions) -> DiffusersOptions:
     whole._facts = facts
     _check(whole, options)
     return whole
+
+
+def previewed(options: DiffusersOptions) -> DiffusersOptions:
+    """The cheap form: a quarter of the pixels, few steps.
+
+    Other noise than the whole's, as it has another size: it shows what the prompt does, not the very frames.
+    """
+    facts = options.facts
+    cheap = options.model_copy(
+        update={
+            "width": None if options.width is None else max(16, options.width // 2),
+            "height": None if options.height is None else max(16, options.height // 2),
+            "steps": None if options.steps is None else min(options.steps, _PREVIEW_STEPS),
+        }
+    )
+    cheap._facts = replace(facts, area=None if facts.area is None else facts.area // 4)
+    return cheap
 
 
 def _whole(number: float | None) -> int | None:

@@ -29,7 +29,7 @@ from framedaemon import (
 from framedaemon_diffusers import cost
 from framedaemon_diffusers.facts import read_facts
 from framedaemon_diffusers.geometry import frames_for, size_for
-from framedaemon_diffusers.options import DiffusersOptions, completed
+from framedaemon_diffusers.options import DiffusersOptions, completed, previewed
 from framedaemon_diffusers.table import row_of
 
 _ADD = "framedaemon models add OWNER/NAME --for diffusers --as NAME"
@@ -65,6 +65,10 @@ class Diffusers:
         """``options``, with what the pipeline in ``path`` does where they say nothing."""
         return completed(path, options)
 
+    def previewed(self, options: DiffusersOptions) -> DiffusersOptions:
+        """The cheap form of ``options``."""
+        return previewed(options)
+
     def promise(self, takes: Source, options: DiffusersOptions) -> ClipSpec:
         """As many pixels and frames as the pipeline draws by itself, in the picture's aspect, or as asked."""
         picture, facts = _picture(takes), options.facts
@@ -89,13 +93,14 @@ class Diffusers:
         from framedaemon.networks import device_for
 
         folder = open_repository(placement.models, self.chosen_weights(placement.models, options)[0])
-        whole = completed(folder, options)
         with device_for(placement) as device:
 
             def generate(takes: Source, scratch: Scratch) -> Iterator[Frame]:
                 from framedaemon_diffusers.drawing import draw
 
-                frames = draw(folder, whole, device, placement, _picture(takes), self.promise(takes, whole), scratch)
+                frames = draw(
+                    folder, options, device, placement, _picture(takes), self.promise(takes, options), scratch
+                )
                 while frames:  # a frame is let go when it was taken
                     yield frames.pop(0)
 
