@@ -287,3 +287,16 @@ def test_setup_brings_a_repository(command: Commands, hub: Hub, instance: Instan
     assert said.code == 0
     assert f"toy-5b is ready: {models / 'toy-5b'}" in said.out
     assert "toy is ready" in said.out
+
+
+def test_setup_brings_nothing_that_only_a_gpu_is_quick_enough_for_where_there_is_none(
+    command: Commands, hub: Hub, instance: Instance
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    (instance.plugins / "toy.py").write_text(f"{PLUGIN}\n\nToy.wants_accelerator = True\n")
+    instance.config.write_text(_SETTINGS.replace("threads = 1", 'threads = 1\ndevice = "cpu"'))
+
+    said = command("setup")
+
+    assert (said.code, hub.asked) == (0, [])
+    assert "toy-5b" not in said.out
