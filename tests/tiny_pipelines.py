@@ -22,13 +22,13 @@ TEXT_DIM = 16
 _LATENTS = {"i2v-a14b": ("8x", 16, 36), "ti2v-5b": ("16x", 48, 48)}  # kind of VAE, channels out and in
 
 
-def save_tiny_pipeline(kind: str, folder: Path) -> Path:
+def save_tiny_pipeline(kind: str, folder: Path, wide: int = 1) -> Path:
     """Build the pipeline ``kind``, ``i2v-a14b`` or ``ti2v-5b``, with the same weights each time, below ``folder``.
 
-    Returns where it lies.
+    wide: times as wide as the tiniest, transformers and text encoder alike. Returns where it lies.
     """
     path = folder / kind
-    pipeline = tiny_pipeline(kind)
+    pipeline = tiny_pipeline(kind, wide)
     pipeline.save_pretrained(path)
     return path
 
@@ -41,17 +41,17 @@ def adopt_tiny_pipeline(kind: str, folder: Path, models: Path) -> Path:
     return path
 
 
-def tiny_pipeline(kind: str) -> WanImageToVideoPipeline:
+def tiny_pipeline(kind: str, wide: int = 1) -> WanImageToVideoPipeline:
     """In memory, float32, on the CPU."""
     vae_kind, channels, given = _LATENTS[kind]
-    both: dict[str, Any] = {"transformer": _transformer(channels, given, seed=1)}
+    both: dict[str, Any] = {"transformer": _transformer(channels, given, wide, seed=1)}
     if kind == "i2v-a14b":
-        both |= {"transformer_2": _transformer(channels, given, seed=2), "boundary_ratio": 0.9}
+        both |= {"transformer_2": _transformer(channels, given, wide, seed=2), "boundary_ratio": 0.9}
     else:
         both |= {"expand_timesteps": True}
     return WanImageToVideoPipeline(
         tokenizer=_tokenizer(),
-        text_encoder=_text_encoder(),
+        text_encoder=_text_encoder(wide),
         vae=tiny_vae(vae_kind),
         # as the converter of the published repositories wrote it
         scheduler=UniPCMultistepScheduler(
@@ -61,17 +61,17 @@ def tiny_pipeline(kind: str) -> WanImageToVideoPipeline:
     )
 
 
-def _transformer(channels: int, given: int, seed: int) -> WanTransformer3DModel:
+def _transformer(channels: int, given: int, wide: int, seed: int) -> WanTransformer3DModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         transformer = WanTransformer3DModel(
-            num_attention_heads=2,
+            num_attention_heads=2 * wide,
             attention_head_dim=12,
             in_channels=given,
             out_channels=channels,
             text_dim=TEXT_DIM,
             freq_dim=32,
-            ffn_dim=32,
+            ffn_dim=32 * wide,
             num_layers=2,
         )
         with torch.no_grad():  # its last layer begins at zero, and would draw nothing
@@ -84,9 +84,15 @@ def _tokenizer() -> T5TokenizerFast:
     return T5TokenizerFast(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -10.0), *letters], extra_ids=0)
 
 
-def _text_encoder() -> UMT5EncoderModel:
+def _text_encoder(wide: int) -> UMT5EncoderModel:
     config = UMT5Config(
-        vocab_size=32, d_model=TEXT_DIM, d_kv=8, d_ff=32, num_layers=2, num_heads=2, feed_forward_proj="gated-gelu"
+        vocab_size=32,
+        d_model=TEXT_DIM,
+        d_kv=8,
+        d_ff=32 * wide**2,  # its other side stays narrow
+        num_layers=2,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)

@@ -47,6 +47,23 @@ def read_facts(folder: Path) -> Facts:
 
     Raises JobRejected, in a sentence, where it is no image-to-video pipeline of Wan 2.2.
     """
+    kind, boundary, scale = read_kind(folder)
+    return Facts(
+        kind=kind,
+        text=_part(folder / "text_encoder"),
+        high=_part(folder / "transformer"),
+        low=_part(folder / "transformer_2") if boundary is not None else None,
+        vae=_part(folder / "vae"),
+        boundary=boundary,
+        scale=scale,
+    )
+
+
+def read_kind(folder: Path) -> tuple[Literal["i2v-a14b", "ti2v-5b"], float | None, int]:
+    """Which model it is, its boundary and its scale, by the small files alone: of a repository they come first.
+
+    Raises JobRejected as `read_facts` does.
+    """
     index = _read(folder / "model_index.json")
     config = _read(folder / "transformer" / "config.json")
     vae = _read(folder / "vae" / "config.json")
@@ -62,15 +79,8 @@ def read_facts(folder: Path) -> Facts:
             f"[generate] weights: {folder.name} has one expert for all noise, as Wan 2.1 has; this needs Wan 2.2, or "
             'use = "diffusers"'
         )
-    return Facts(
-        kind="ti2v-5b" if expand else "i2v-a14b",
-        text=_part(folder / "text_encoder"),
-        high=_part(folder / "transformer"),
-        low=_part(folder / "transformer_2") if boundary is not None else None,
-        vae=_part(folder / "vae"),
-        boundary=float(boundary) if boundary is not None else None,
-        scale=int(vae.get("scale_factor_spatial", 8)),
-    )
+    scale = int(vae.get("scale_factor_spatial", 8))
+    return ("ti2v-5b", None, scale) if expand else ("i2v-a14b", float(boundary or 0), scale)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from framedaemon import (
 from framedaemon_wan import options as wanted
 from framedaemon_wan import shrinking
 from framedaemon_wan.cost import kept_bytes, phases, seconds
-from framedaemon_wan.facts import read_facts
+from framedaemon_wan.facts import read_kind
 from framedaemon_wan.geometry import fitted, frames_for, size_for
 from framedaemon_wan.options import WanOptions
 from framedaemon_wan.presets import LIGHTNING, PRESETS, ROWS
@@ -94,7 +94,7 @@ class Wan:
     def check_folder(self, path: Path) -> None:
         """Raises ValueError, in a sentence, for a folder that is no image-to-video pipeline of Wan 2.2."""
         try:
-            read_facts(path)
+            read_kind(path)
         except JobRejected as error:
             raise ValueError(str(error)) from error
 

@@ -209,7 +209,17 @@ def test_facts_are_read_from_configs_and_headers(tmp_path: Path) -> None:
 def test_a_folder_that_is_none_of_wans_is_refused_in_words(tmp_path: Path, spoil: dict[str, Any], said: str) -> None:
     _folder(tmp_path, **spoil)
 
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(JobRejected, match=said):
+        read_facts(tmp_path)
+
+
+def test_a_repository_is_told_by_its_small_files(tmp_path: Path) -> None:
+    _folder(tmp_path, weights=b"not come yet")
+
+    Wan().check_folder(tmp_path)
+    (tmp_path / "model_index.json").unlink()
+
+    with pytest.raises(ValueError, match=r"model_index.json cannot be read"):
         Wan().check_folder(tmp_path)
 
 

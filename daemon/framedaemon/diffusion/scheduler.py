@@ -60,7 +60,7 @@ class ContinuedScheduler:
         now = vars(self._scheduler)
         return {key: _copied(value) for key, value in now.items() if not _same(value, self._fresh.get(key))}
 
-    @property
+    @property  # type: ignore[misc]  # object has it writable
     def __class__(self) -> Any:
         """Pipelines ask for the class of their scheduler, and for what is registered under its name."""
         return type(self._scheduler)
