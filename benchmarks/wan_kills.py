@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import logging
+import io
 import sys
 import tempfile
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import av
@@ -30,7 +31,6 @@ def main() -> None:
     parser.add_argument("--kind", choices=["i2v-a14b", "ti2v-5b"], default="i2v-a14b")
     parser.add_argument("--steps", type=int, default=6)
     arguments = parser.parse_args()
-    logging.disable()
     with tempfile.TemporaryDirectory(prefix="wan-kills-") as folder:
         quiet = make(Path(folder) / "quiet", arguments.kind, arguments.steps, None)
         frames = frames_of(quiet)
@@ -48,7 +48,8 @@ def make(folder: Path, kind: str, steps: int, point: str | None) -> Instance:
     instance = make_instance(folder, config_with_models(CONFIG, folder))
     make_deadly(instance, kind, point)
     drop(instance, "cat.png", recipe(steps=steps), side=96)
-    run_all(instance)
+    with redirect_stdout(io.StringIO()):  # its log
+        run_all(instance)
     return instance
 
 

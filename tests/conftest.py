@@ -18,8 +18,11 @@ from framedaemon.plugins import load_plugins
 from framedaemon.weights import fault_of, models_folder
 from hub import Hub, serving, spoken_to
 
-# As in a worker (see `executor`), for networks that run in this process: torch reads it when it is imported.
+# As in a worker (see `executor`), for networks that run in this process: libraries read it when they are imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 # No deadlines: a slow shared machine is no defect. CI draws the same examples every time.
 settings.register_profile("framedaemon", deadline=None, derandomize=True)

@@ -53,6 +53,7 @@ def test_a_worker_killed_on_the_way_costs_no_step_twice_and_no_frame(
     assert first[-1] == point
     assert again <= {"condition 0.000", "denoise 0.000"}
     assert pictures(instance.output / "cat.mp4") == pictures(undisturbed.output / "cat.mp4")
+    assert [path.read_text() for path in instance.logs.rglob("worker.out")] == [""], "it would hide why a worker died"
 
 
 def _rows(instance: Instance) -> list:

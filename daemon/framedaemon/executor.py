@@ -36,7 +36,20 @@ _FRAMES_GO_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20), "MALLOC_ARENA_MAX": "
 
 # torch's threads wait for each other in a loop that keeps a core busy. Beside an encoder's threads the one that has the
 # core then waits for the one that wants it: on 2 cores under load a network took 2 to 5 times as long as with sleepers.
-THREADS_SLEEP = {"OMP_WAIT_POLICY": "passive"}
+_THREADS_SLEEP = {"OMP_WAIT_POLICY": "passive"}
+
+# What a worker writes is told as its last words when it dies: bars and advice of libraries would drown the reason. And
+# nothing is fetched for a job, whatever a pipeline's files ask for.
+_QUIET = {
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "DIFFUSERS_VERBOSITY": "error",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+FOR_NETWORKS = _THREADS_SLEEP | _QUIET
+"""For the environment of a process that draws: libraries read it when a plugin loads them."""
 
 # Like -m, but nothing is imported from the folder it runs in; -P does that from Python 3.11 on only.
 _RUN_WORKER = (
@@ -139,7 +152,7 @@ class LocalExecutor:
                 stderr=output,
                 start_new_session=True,
                 cwd=self._instance.root,
-                env={**_FRAMES_GO_BACK, **THREADS_SLEEP, **os.environ, MARK: self._mark},
+                env={**_FRAMES_GO_BACK, **FOR_NETWORKS, **os.environ, MARK: self._mark},
             )
         os.close(output)
         ours.setblocking(False)

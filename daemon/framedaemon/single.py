@@ -14,18 +14,19 @@ from pathlib import Path
 
 from framedaemon import pipeline, receipt
 from framedaemon.errors import JobRejected, OutOfMemory
-from framedaemon.executor import THREADS_SLEEP
+from framedaemon.executor import FOR_NETWORKS
 from framedaemon.instance import Instance
 from framedaemon.layers import Layer, load_layers, read_request
 from framedaemon.memory import this_machine, total_ram
 from framedaemon.naming import show
-from framedaemon.opening import Limits, open_source
+from framedaemon.opening import Limits, open_ending, open_source
 from framedaemon.pipeline import Made
 from framedaemon.plan import Plan, make_plan
 from framedaemon.plugins import Registry, load_plugins
+from framedaemon.receipt import LastFile
 from framedaemon.recipe import Recipe
 from framedaemon.settings import Settings
-from framedaemon.sidecars import SUFFIX, find_sidecar
+from framedaemon.sidecars import SUFFIX, Pair, is_last, pair_of
 from framedaemon.sources import Source
 from framedaemon.stages import Machine
 from framedaemon.weights import models_folder
@@ -45,6 +46,7 @@ class Prepared:
     sha256: str
     plan: Plan
     registry: Registry
+    last: LastFile | None
 
 
 def recipes_for(path: Path, instance: Instance, settings: Settings, *extra: Layer) -> tuple[Recipe, ...]:
@@ -54,9 +56,7 @@ def recipes_for(path: Path, instance: Instance, settings: Settings, *extra: Laye
     """
     if path.suffix.lower() == SUFFIX:
         raise JobRejected(f"{show(path)}: is a recipe; name the picture that it belongs to")
-    pair = find_sidecar(path.name, (other.name for other in path.parent.iterdir()))
-    if pair.refusal is not None:
-        raise JobRejected(pair.refusal)
+    pair = _pair_of(path)
     sidecar = path.parent / pair.sidecar if pair.sidecar is not None else None
     inside = path.is_relative_to(instance.input)
     root = instance.input if inside else path.parent
@@ -66,16 +66,34 @@ def recipes_for(path: Path, instance: Instance, settings: Settings, *extra: Laye
     return read_request([settings.defaults.layer(), *layers, *extra]).recipes
 
 
-def prepare(path: Path, instance: Instance, settings: Settings, recipes: Sequence[Recipe]) -> list[Prepared]:
-    """Open ``path`` and plan a video for each recipe. Raises JobRejected."""
-    registry, machine, source, sha256 = _open(path, instance, settings)
+def last_of(path: Path) -> Path | None:
+    """The picture that a clip of ``path`` is to end with. Raises JobRejected where there are several."""
+    last = _pair_of(path).last
+    return path.parent / last if last is not None else None
+
+
+def _pair_of(path: Path) -> Pair:
+    if is_last(path.name):
+        raise JobRejected(f"{show(path)}: is what the clip of another picture ends with; name that, or rename this one")
+    pair = pair_of(path.name, (other.name for other in path.parent.iterdir()))
+    if pair.refusal is not None:
+        raise JobRejected(pair.refusal)
+    return pair
+
+
+def prepare(
+    path: Path, instance: Instance, settings: Settings, recipes: Sequence[Recipe], last: Path | None = None
+) -> list[Prepared]:
+    """Open ``path``, and ``last`` to end with, and plan a video for each recipe. Raises JobRejected."""
+    registry, machine, source, sha256 = _open(path, last, instance, settings)
+    ending = LastFile(last.name, receipt.hash_file(last)) if last is not None else None
     prepared = []
     for number, recipe in enumerate(recipes, start=1):
         try:
             plan = make_plan(source, recipe, registry, machine, receipt.seed_from(sha256, number))
         except OutOfMemory as error:
             raise JobRejected(str(error)) from error
-        prepared.append(Prepared(path, path.name, recipe, sha256, plan, registry))
+        prepared.append(Prepared(path, path.name, recipe, sha256, plan, registry, ending))
     return prepared
 
 
@@ -97,7 +115,7 @@ def imagine(
     ``ram``: bytes of free main memory; None: as much as this machine has in all. Raises JobRejected for a file that
     cannot be opened.
     """
-    registry, here, source, sha256 = _open(path, instance, settings)
+    registry, here, source, sha256 = _open(path, last_of(path), instance, settings)
     main = total_ram() if ram is None else ram
     imagined = []
     for size in vram:
@@ -111,15 +129,20 @@ def imagine(
     return imagined
 
 
-def _open(path: Path, instance: Instance, settings: Settings) -> tuple[Registry, Machine, Source, str]:
+def _open(
+    path: Path, last: Path | None, instance: Instance, settings: Settings
+) -> tuple[Registry, Machine, Source, str]:
     """Plugins, this machine, the source, and the sha256 of its bytes. Raises JobRejected."""
-    for name, value in THREADS_SLEEP.items():  # before a plugin loads torch, which reads it then
+    for name, value in FOR_NETWORKS.items():
         os.environ.setdefault(name, value)
     registry = load_plugins(instance.plugins, settings.plugins.disabled)
     models = models_folder(settings.models.folder, instance.root, os.environ)
     machine = this_machine(settings.worker.device, settings.worker.threads, models)
     inbox = settings.inbox
-    source = open_source(path, path.name, Limits(inbox.max_pixels, inbox.min_side, inbox.background_rgb))
+    limits = Limits(inbox.max_pixels, inbox.min_side, inbox.background_rgb)
+    source = open_source(path, path.name, limits)
+    if last is not None:
+        source = open_ending(source, last, last.name, limits)
     return registry, machine, source, receipt.hash_file(path)
 
 
@@ -131,9 +154,10 @@ def render(prepared: Prepared, output: Path, report: pipeline.Report, overwrite:
     _check_output(prepared, output, overwrite)
     folder = Path(tempfile.mkdtemp(prefix=_RENDERING, dir=output.parent))
     try:
-        comment = receipt.comment(prepared.plan, prepared.sha256)
+        comment = receipt.comment(prepared.plan, prepared.sha256, prepared.last)
         made = pipeline.run(prepared.plan, folder, prepared.registry, comment, report)
-        facts = receipt.describe(prepared.plan, made, name=prepared.name, sha256=prepared.sha256, job="", attempt=1)
+        named = {"name": prepared.name, "sha256": prepared.sha256, "job": ""}
+        facts = receipt.describe(prepared.plan, made, **named, attempt=1, last=prepared.last)
         facts["video"]["file"] = output.name
         if overwrite and output.is_dir():
             output.rename(folder / "replaced")
@@ -158,7 +182,8 @@ def _check_output(prepared: Prepared, output: Path, overwrite: bool) -> None:
     for path in (output, beside):
         if path.exists() and not overwrite:
             raise JobRejected(f"{show(path)} exists already; --overwrite replaces it")
-        if path.exists() and path.samefile(prepared.path):
+        beside_it = prepared.path.with_name(prepared.last.name) if prepared.last is not None else prepared.path
+        if path.exists() and any(made_of.exists() and path.samefile(made_of) for made_of in (prepared.path, beside_it)):
             raise JobRejected(f"{show(path)} is what the video is to be made of: choose another name")
     if beside.exists() and _video_of(beside) is None:
         raise JobRejected(f"{show(beside)} is no receipt, and would be replaced by one: choose another name")
