@@ -19,6 +19,7 @@ from framedaemon_wan.presets import LIGHTNING
 
 _SUBFOLDERS = {"high": "transformer", "low": "transformer_2"}
 _SIDES = {"high": "high_noise", "low": "low_noise"}
+_ADAPTER = "one"  # the name of a LoRA while it is being fused
 
 # Exact ones, the fastest first; sage rounds to 8 bits, and is taken by name only.
 _EXACT = ("_flash_3", "flash", "_native_cudnn", "native")
@@ -61,18 +62,16 @@ def _fuse(network: WanTransformer3DModel, expert: Expert, options: WanOptions, m
     ]
     if options.speed == "lightning":
         files.append((LIGHTNING.name, load_file(_lightning(models, expert)), 1.0))
-    for number, (name, tensors, scale) in enumerate(files):
-        adapter = f"lora{number}"
+    for name, tensors, scale in files:
         try:
             state = WanImageToVideoPipeline.lora_state_dict(tensors)
-            WanImageToVideoPipeline.load_lora_into_transformer(state, network, adapter_name=adapter)
+            WanImageToVideoPipeline.load_lora_into_transformer(state, network, adapter_name=_ADAPTER)
         except (ValueError, KeyError, RuntimeError, IndexError) as error:
             raise StageFailed(f"[generate] loras: {name} does not fit this model: {error}") from error
-        if adapter not in getattr(network, "peft_config", {}):
+        if _ADAPTER not in getattr(network, "peft_config", {}):
             raise StageFailed(f"[generate] loras: {name} holds nothing for this model")
-        network.fuse_lora(lora_scale=scale, adapter_names=[adapter])
-    if files:
-        network.unload_lora()
+        network.fuse_lora(lora_scale=scale, adapter_names=[_ADAPTER])
+        network.unload_lora()  # before the next one comes: peft would take back what is fused
 
 
 def _lightning(models: Path, expert: Expert) -> Path:
@@ -85,7 +84,7 @@ def _lightning(models: Path, expert: Expert) -> Path:
 
 def _set_attention(network: WanTransformer3DModel, wanted: str, device: Device) -> str:
     """The backend that was set."""
-    if wanted == "auto" and device.on_cpu:
+    if wanted == "auto" and not _has_kernels(device.torch_device):
         return "native"
     for name in _EXACT if wanted == "auto" else (wanted,):
         try:
@@ -97,6 +96,13 @@ def _set_attention(network: WanTransformer3DModel, wanted: str, device: Device) 
         else:
             return name
     return "native"
+
+
+def _has_kernels(device: torch.device) -> bool:
+    """Whether backends work there that torch does not choose by itself; that they are installed is no proof of it."""
+    if device.type != "cuda" or torch.version.hip is not None:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere: the first with bfloat16 in these kernels
 
 
 def _set_cache(network: WanTransformer3DModel, options: WanOptions, start: int, stop: int) -> None:

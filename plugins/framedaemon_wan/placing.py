@@ -6,30 +6,22 @@ import gc
 from typing import Any
 
 import torch
-from diffusers.hooks import apply_group_offloading, apply_layerwise_casting
+from diffusers.hooks import apply_group_offloading
 
 from framedaemon import Placement
 from framedaemon.networks import Device
-
-_KEPT_WIDE = ("pos_embed", "patch_embed", "norm")  # of a few numbers each: float8 there costs more than it saves
 
 
 def place(network: Any, device: Device, *, narrow: bool = False, streamed: bool = False) -> None:
     """Put ``network``, of the device's dtype and on the CPU, where it will work.
 
-    narrow: weights of linear layers are kept in float8_e4m3fn and widened one by one.
+    narrow: a network of diffusers' keeps weights in float8_e4m3fn, and widens them one by one; but not those, of a few
+    numbers each, that diffusers knows to suffer by it: norms, embeddings, the last projection.
     streamed: they wait in main memory, and come to the device one by one.
     """
     network.eval().requires_grad_(False)
     if narrow:
-        wide = getattr(network, "_skip_layerwise_casting_patterns", None) or _KEPT_WIDE
-        apply_layerwise_casting(
-            network,
-            storage_dtype=torch.float8_e4m3fn,
-            compute_dtype=device.dtype,
-            skip_modules_pattern=tuple(wide),
-            skip_modules_classes=(torch.nn.LayerNorm, torch.nn.Conv3d),
-        )
+        network.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=device.dtype)
     if streamed and not device.on_cpu:
         apply_group_offloading(
             network,

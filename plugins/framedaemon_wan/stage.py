@@ -35,7 +35,7 @@ from framedaemon_wan.cost import kept_bytes, phases, seconds
 from framedaemon_wan.facts import read_kind
 from framedaemon_wan.geometry import fitted, frames_for, size_for
 from framedaemon_wan.options import WanOptions
-from framedaemon_wan.presets import LIGHTNING, PRESETS, ROWS
+from framedaemon_wan.presets import LIGHTNING, MODELS, ROWS
 from framedaemon_wan.segments import Segment, segments_of
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ _FRAMES = 12  # held at once, by the decoder's chunk and those around it
 _MOST_SIDE = 8192
 _PATIENCE = 600  # seconds that nobody needs to be warned of
 
-_MODELS = tuple(preset.row for preset in PRESETS)
 _PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "accelerate", "ftfy")
 
 
@@ -68,7 +67,7 @@ class Wan:
         if missing:
             return f"{' and '.join(missing)} missing: pip install 'framedaemon[wan]', with Python 3.11 or newer"
         if find_weights(machine.models, self._model(machine.models, "auto")) is None:
-            return f"its weights are missing: framedaemon models pull {PRESETS[1].row.name}"
+            return f"its weights are missing: framedaemon models pull {ROWS[0].name}"
         return None
 
     def chosen_weights(self, models: Path, options: WanOptions) -> tuple[str, ...]:
@@ -77,7 +76,7 @@ class Wan:
         return (self._model(models, options.weights), *fast, *(lora.weights for lora in options.loras))
 
     def _model(self, models: Path, word: str) -> str:
-        return choose_weights(models, self.name, _MODELS, word)
+        return choose_weights(models, self.name, MODELS, word)
 
     def completed(self, path: Path | None, options: WanOptions) -> WanOptions:
         """``options`` with the model's own numbers where a recipe gives none."""

@@ -18,7 +18,7 @@ from framedaemon_wan import Wan, WanOptions
 from framedaemon_wan.facts import read_facts
 from framedaemon_wan.geometry import fitted, frames_for, size_for
 from framedaemon_wan.options import completed
-from framedaemon_wan.presets import LIGHTNING, NEGATIVE_PROMPT, PRESETS
+from framedaemon_wan.presets import LIGHTNING, MODELS, NEGATIVE_PROMPT
 from framedaemon_wan.segments import Match, drift_of, match_of, segments_of
 
 
@@ -236,7 +236,7 @@ def test_missing_weights_are_said_with_the_command(tmp_path: Path) -> None:
 
 
 def test_rows_name_what_is_needed_of_a_repository() -> None:
-    files = PRESETS[0].row.files
+    files = MODELS[0].files
 
     assert {"model_index.json", "transformer/*", "transformer_2/*", "vae/*"} <= set(files)
     assert all(row.licence == "Apache-2.0" for row in Wan().weights)
