@@ -9,6 +9,7 @@ from framedaemon import ClipSpec, Estimate, Phase
 from framedaemon_diffusers.facts import Facts
 from framedaemon_diffusers.options import DiffusersOptions
 from framedaemon_diffusers.parts import Part
+from framedaemon_diffusers.table import row_of
 
 _LIBRARIES = 1100 << 20  # bytes: torch, diffusers and transformers, once imported and used
 _WORDS = 256 << 20  # bytes: what an encoder of words or pictures works with
@@ -17,8 +18,7 @@ _ROOM = 512 << 20  # bytes: what an allocator holds and nobody uses
 # For each number of a token: Wan's A14B takes 113 kB for a token of 5120 numbers, counted with real shapes.
 _TOKEN_BYTES = 24
 _UNET_BYTES = 48  # for each number of its widest level, which is kept for its way up
-_DECODE_BYTES = 6  # three maps of 16 bits at the size of the frames
-_DECODE_FACTOR = 2  # VAEs may work in float32
+_DECODE_BYTES = 24  # for each number of a decoder's widest maps: HunyuanVideo's took as much, LTX's half of it
 
 _CPU_FLOPS, _DEVICE_FLOPS = 1e11, 1e14  # a server's few cores; an accelerator at a good half of what it says
 _CPU_LIMIT = 600  # seconds
@@ -33,17 +33,19 @@ def estimate(gives: ClipSpec, options: DiffusersOptions) -> Estimate:
     tokens = latents // facts.span * (gives.width // facts.cell) * (gives.height // facts.cell)
     passes = 2 if guided else 1
     each = _UNET_BYTES if _is_unet(facts) else _TOKEN_BYTES
-    vae = sum(part.numbers for part in facts.parts if part.role == "decodes")
+    wide = 2 if row_of(facts.pipeline).wide_vae else 1
+    vae = [part for part in facts.parts if part.role == "decodes"]
+    beside = 2 * wide * sum(part.numbers for part in vae)
     decoded = min(gives.frames, 8) if _is_unet(facts) else gives.frames
-    decode = int(decoded * gives.width * gives.height * facts.finest * _DECODE_BYTES * _DECODE_FACTOR) + 8 * 3 * pixels
+    maps = int(decoded * gives.width * gives.height * facts.finest * _DECODE_BYTES)
     phases = (
         *(_phase(part, _WORDS) for part in facts.parts if part.role == "reads"),
         *(
-            _phase(part, _ROOM + tokens * passes * facts.width * each, beside=4 * vae)
+            _phase(part, _ROOM + tokens * passes * facts.width * each, beside=beside)
             for part in facts.parts
             if part.role == "denoises"
         ),
-        Phase("decode", weights=4 * vae, work=_ROOM + decode, tiled=not _is_unet(facts)),
+        *(_decode(part, _ROOM + wide * maps + 4 * 3 * pixels, facts, wide) for part in vae),
     )
     latent_bytes = 4 * facts.channels * latents * (gives.width // facts.scale) * (gives.height // facts.scale)
     flops = _flops(facts, tokens) * passes * (options.steps or 1)
@@ -68,6 +70,14 @@ def _phase(part: Part, work: int, beside: int = 0) -> Phase:
         layer=2 * part.layer,
         work=work,
     )
+
+
+def _decode(part: Part, work: int, facts: Facts, wide: int) -> Phase:
+    """``wide``: 2 where the VAE works in float32 everywhere."""
+    weights = 2 * wide * part.numbers
+    streams, layer = (weights, 2 * part.layer) if wide == 1 else (0, 0)
+    tiled = not _is_unet(facts)
+    return Phase("decode", weights, streams=streams, narrows=False, layer=layer, work=work, tiled=tiled)
 
 
 def _waiting(parts: tuple[Part, ...]) -> int:
