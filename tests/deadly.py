@@ -1,4 +1,4 @@
-"""A drop-in plugin that draws as wan does, and kills its own worker where it is told: at one point, once."""
+"""A drop-in plugin that draws as wan does, and at one point, once, kills its own worker or runs out of memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from framedaemon import hookimpl
+from framedaemon import OutOfMemory, hookimpl
 from framedaemon_wan import Wan
 
 HERE = Path(__file__).parent
@@ -48,6 +48,8 @@ def pass_by(point):
     told = HERE / "kill-at"
     if told.exists() and told.read_text() == point:
         told.unlink()
+        if (HERE / "no-memory").exists():
+            raise OutOfMemory("the device has no room")
         os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -57,8 +59,11 @@ def generators():
 '''
 
 
-def make_deadly(instance: Instance, kind: str, point: str | None) -> None:
-    """Put the plugin into the instance, and a tiny pipeline beside it; ``point``: where the worker is to die."""
+def make_deadly(instance: Instance, kind: str, point: str | None, no_memory: bool = False) -> None:
+    """Put the plugin into the instance, and a tiny pipeline beside it.
+
+    point: where the worker is to die; with ``no_memory`` it lives, and runs out of memory there.
+    """
     from framedaemon.repositories import adopt_folder
 
     (instance.plugins / "deadly.py").write_text(PLUGIN, encoding="utf-8")
@@ -66,6 +71,8 @@ def make_deadly(instance: Instance, kind: str, point: str | None) -> None:
     models.mkdir()
     folder = save_tiny_pipeline(kind, instance.root / "tiny")
     adopt_folder(models, "deadly-tiny", "deadly", folder, lambda done, total: None)
+    if no_memory:
+        (instance.plugins / "no-memory").touch()
     if point is not None:
         (instance.plugins / "kill-at").write_text(point, encoding="utf-8")
 

@@ -11,17 +11,17 @@ pytest.importorskip("diffusers")
 
 from deadly import config_with_models, make_deadly, points, recipe
 from framedaemon.instance import Instance
-from living import CONFIG, drop, files_below, make_instance, run_all
+from living import CONFIG, drop, files_below, jobs_of, make_instance, run_all
 from test_resume import pictures
 
 
-def video_of(folder: Path, point: str | None, kind: str = "i2v-a14b", **generate: object) -> Instance:
+def video_of(folder: Path, point: str | None, no_memory: bool = False, **generate: object) -> Instance:
     """An instance whose one picture has become a video."""
     instance = make_instance(folder, config_with_models(CONFIG, folder))
-    make_deadly(instance, kind, point)
+    make_deadly(instance, "i2v-a14b", point, no_memory)
     drop(instance, "cat.png", recipe(**generate), side=96)
     run_all(instance)
-    assert files_below(instance.output) >= {"cat.mp4", "cat.json"}, [row.reason for row in _rows(instance)]
+    assert files_below(instance.output) >= {"cat.mp4", "cat.json"}, [row.reason for row in jobs_of(instance)]
     return instance
 
 
@@ -56,7 +56,14 @@ def test_a_worker_killed_on_the_way_costs_no_step_twice_and_no_frame(
     assert [path.read_text() for path in instance.logs.rglob("worker.out")] == [""], "it would hide why a worker died"
 
 
-def _rows(instance: Instance) -> list:
-    from living import jobs_of
+def test_a_job_that_runs_out_of_memory_goes_on_smaller_with_the_step_after(tmp_path: Path) -> None:
+    instance = video_of(tmp_path, "denoise 0.500", no_memory=True, width=288, height=272, frames=5)
 
-    return jobs_of(instance)
+    receipt = json.loads((instance.output / "cat.json").read_text())
+    passed = [point for attempt in points(instance) for point in attempt]
+    assert [point for point in passed if point.startswith("denoise")] == [
+        *("denoise 0.000", "denoise 0.250", "denoise 0.500"),
+        *("denoise 0.000", "denoise 0.750", "denoise 1.000"),
+    ]
+    assert receipt["plan"]["steps"][0]["rung"] == 1
+    assert receipt["plan"]["steps"][0]["placement"]["tile"] == 256
