@@ -130,8 +130,7 @@ class Drawing:
         return Checkpoint({"latents": latents, "colours": sketch.matrix})
 
     def _text(self) -> list[Tensor]:
-        guided = (self.options.guidance or 0) > 1
-        texts = (self.options.prompt, *([self.options.negative_prompt] if guided else []))
+        texts = (self.options.prompt, *([self.options.negative_prompt] if self.options.guided else []))
         key = f"{self.weights} {self.device.dtype} {texts}"
         path = self.scratch.folder / "text.safetensors"
         kept = read_checkpoint(path, key)

@@ -53,7 +53,7 @@ def fitted(picture: Picture, width: int, height: int, fit: Fit) -> Frame:
         left, top = (picture.width - wide) / 2, (picture.height - high) / 2
         box = (max(0.0, left), max(0.0, top), min(picture.width, left + wide), min(picture.height, top + high))
         return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box))
-    wide, high = min(width, round(picture.width * scale)), min(height, round(picture.height * scale))
+    wide, high = (max(1, round(side * scale)) for side in (picture.width, picture.height))
     whole = Image.new("RGB", (width, height))
     whole.paste(image.resize((wide, high), Image.Resampling.LANCZOS), ((width - wide) // 2, (height - high) // 2))
     return np.asarray(whole)

@@ -40,7 +40,7 @@ class WanOptions(GeneratorOptions):
     guidance: float | None = Field(None, ge=0, le=30)
     """How closely the prompt is followed; 1: the negative prompt is left out, which halves the time."""
     guidance_low: float | None = Field(None, ge=0, le=30)
-    """The same for the low-noise expert."""
+    """The same for the low-noise expert; as ``guidance`` where only that is given."""
     shift: float | None = Field(None, gt=0, le=100)
     """Of the noise schedule: higher spends more steps on the large shapes and on motion."""
     speed: Literal["full", "lightning"] = "full"
@@ -85,6 +85,11 @@ class WanOptions(GeneratorOptions):
         return preset_of(self.facts.kind)
 
     @property
+    def guided(self) -> bool:
+        """Whether the model is asked twice in each step, for the prompt and for the negative one."""
+        return (self.guidance or 0) > 1
+
+    @property
     def experts(self) -> tuple[Literal["high", "low"], ...]:
         """Those that denoise, in their order."""
         return ("high",) if self.facts.low is None else ("high", "low")
@@ -105,7 +110,7 @@ def completed(folder: Path | None, options: WanOptions) -> WanOptions:
         "fps": preset.fps,
         "steps": 4 if fast else preset.steps,
         "guidance": 1.0 if fast else preset.guidance,
-        "guidance_low": 1.0 if fast else preset.guidance_low,
+        "guidance_low": options.guidance if options.guidance is not None else 1.0 if fast else preset.guidance_low,
         "shift": preset.shift,
     }
     update: dict[str, Any] = {key: value for key, value in given.items() if getattr(options, key) is None}
@@ -146,8 +151,8 @@ def _check(options: WanOptions, preset: Preset) -> None:
         problems.append(f"[generate] size: {preset.kind} draws {' or '.join(preset.areas)}")
     if options.last == "first" and not preset.last_picture:
         problems.append(f"[generate] last: {preset.kind} takes no last picture: i2v-a14b does")
-    if preset.kind == "i2v-a14b" and (options.guidance == 1) != (options.guidance_low == 1):
-        problems.append("[generate] guidance_low: with guidance 1 both are 1, or neither")
+    if preset.kind == "i2v-a14b" and options.guided != ((options.guidance_low or 0) > 1):
+        problems.append("[generate] guidance_low: both are above 1, or neither is")
     if options.facts.low is None and any(lora.expert == "low" for lora in options.loras):
         problems.append(f"[generate] loras: {preset.kind} has one expert: leave expert out")
     if options.step_cache == "mag" and len(options.mag_ratios) != options.steps:

@@ -43,10 +43,7 @@ def segments_of(frames: int, most: int) -> list[Segment]:
     steps, longest = (frames - 1) // 4, max(1, (most - 1) // 4)
     count = max(1, -(-steps // longest))
     cuts = [steps * number // count for number in range(count + 1)]
-    return [
-        Segment(index, 4 * start, 4 * (stop - start) + 1)
-        for index, (start, stop) in enumerate(pairwise(cuts))
-    ]
+    return [Segment(index, 4 * start, 4 * (stop - start) + 1) for index, (start, stop) in enumerate(pairwise(cuts))]
 
 
 @dataclass(frozen=True, slots=True)

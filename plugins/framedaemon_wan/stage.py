@@ -139,7 +139,7 @@ class Wan:
         facts, segments = options.facts, _segments(gives, options)
         longest = max(segment.frames for segment in segments)
         assert options.steps is not None
-        passes = options.steps * (2 if (options.guidance or 0) > 1 else 1) * len(segments)
+        passes = options.steps * (2 if options.guided else 1) * len(segments)
         on_cpu, on_gpu = seconds(facts, gives.width, gives.height, longest, passes)
         return Estimate(
             ram=_LIBRARIES + _FRAMES * gives.frame_bytes,

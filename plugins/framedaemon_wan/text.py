@@ -39,7 +39,7 @@ def embed(texts: tuple[str, ...], folder: Path, device: Device, kept: Path, key:
         for text, embedding in zip(missing, _embed(missing, folder, device, streamed), strict=True):
             found[text] = embedding
             _keep(places[text], f"{key} {text}", embedding)
-    return [tensor for text in texts if (tensor := found[text]) is not None]
+    return [tensor.clone() for text in texts if (tensor := found[text]) is not None]  # two texts may be the same
 
 
 def _embed(texts: list[str], folder: Path, device: Device, streamed: bool) -> list[Tensor]:

@@ -46,6 +46,13 @@ def test_what_a_recipe_says_stays() -> None:
     assert asked.negative_prompt == ""
 
 
+def test_guidance_alone_is_for_both_experts() -> None:
+    plain, strong = options(guidance=1.0), options(guidance=6.0)
+
+    assert (plain.guidance_low, plain.guided) == (1.0, False)
+    assert (strong.guidance_low, strong.guided) == (6.0, True)
+
+
 def test_lightning_draws_in_four_steps_without_guidance_by_its_loras() -> None:
     fast = options(speed="lightning")
 
@@ -60,7 +67,8 @@ def test_lightning_draws_in_four_steps_without_guidance_by_its_loras() -> None:
         ("wan-ti2v-5b", {"size": "480p"}, "size: ti2v-5b draws 720p"),
         ("wan-ti2v-5b", {"speed": "lightning"}, "made for wan-i2v-a14b"),
         ("wan-ti2v-5b", {"loras": [{"weights": "wan-x", "expert": "low"}]}, "has one expert"),
-        ("wan-i2v-a14b", {"guidance": 1.0}, "with guidance 1 both are 1, or neither"),
+        ("wan-i2v-a14b", {"guidance": 1.0, "guidance_low": 3.0}, "both are above 1, or neither is"),
+        ("wan-i2v-a14b", {"guidance": 0.5, "guidance_low": 3.5}, "both are above 1, or neither is"),
         ("wan-i2v-a14b", {"step_cache": "mag"}, "one for each of the 40 steps"),
     ],
 )
@@ -159,6 +167,14 @@ def test_a_picture_is_cropped_in_its_middle_and_never_stretched() -> None:
     assert for_circle[1][0] == pytest.approx(for_circle[1][1], abs=1)
     assert for_circle[0][0] == pytest.approx(120 * 96 / 200, abs=1)
     assert for_circle[1][0] == pytest.approx(120 * 96 / 400, abs=1)
+
+
+@pytest.mark.parametrize("thread", [(1, 5000), (5000, 1)])
+def test_a_picture_like_a_thread_is_padded_too(thread: tuple[int, int]) -> None:
+    padded = fitted(Picture(np.full((*thread[::-1], 3), 200, np.uint8)), 64, 64, "pad")
+
+    assert padded.shape == (64, 64, 3)
+    assert sorted(_extent(padded)) == [1, 64]
 
 
 def test_the_size_for_a_picture_keeps_its_area_within_a_step() -> None:

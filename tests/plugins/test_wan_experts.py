@@ -216,6 +216,22 @@ def test_another_encoder_or_text_is_embedded_anew(pipeline: Path, tmp_path: Path
         embed(("a wave",), tmp_path / "gone", CPU, kept, "another", False)
 
 
+def test_two_equal_texts_are_embedded_once_and_can_be_written_side_by_side(pipeline: Path, tmp_path: Path) -> None:
+    prompt, negative = embed(("", ""), pipeline, CPU, tmp_path / "kept", "k", False)
+
+    save_file({"prompt": prompt, "negative": negative}, tmp_path / "text.safetensors")  # refuses shared memory
+    assert torch.equal(prompt, negative)
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+
+
+def test_a_folder_that_takes_no_embeddings_is_done_without(pipeline: Path) -> None:
+    nobody_writes_there = Path("/proc/self")
+
+    [embedding] = embed(("a wave",), pipeline, CPU, nobody_writes_there, "k", False)
+
+    assert embedding.shape == (1, LENGTH, TEXT_DIM)
+
+
 def test_an_embedding_of_zeros_is_noticed(pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformers import UMT5EncoderModel
 
