@@ -31,21 +31,21 @@ class Checkpoint:
 def write_checkpoint(path: Path, key: str, checkpoint: Checkpoint) -> None:
     """Write ``checkpoint``, in place of what is there, which stays until this is whole and on the disk.
 
-    ``key``: what it must be asked for by, a digest of all that it depends on. Raises DiskFull.
+    ``key``: what it must be asked for by, a digest of all that it depends on. Raises DiskFull, or OSError.
     """
     tensors = dict(checkpoint.tensors)
     facts = _taken_apart(checkpoint.facts, tensors)
     metadata = {"key": key, "facts": json.dumps(facts)}
     partial = path.with_name(f".{path.name}.partial")
     try:
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, partial, metadata)
+        _save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, partial, metadata)
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
         flush_folder(path.parent)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         partial.unlink(missing_ok=True)
-        refuse_full_disk(_as_os_error(error), path)
+        refuse_full_disk(error, path)
         raise
 
 
@@ -63,10 +63,15 @@ def read_checkpoint(path: Path, key: str) -> Checkpoint | None:
     return Checkpoint(tensors, facts)
 
 
-def _as_os_error(error: Exception) -> Exception:
-    """safetensors says what the system said in words only: ``No space left on device (os error 28)``."""
-    number = re.search(r"\(os error (\d+)\)", str(error))
-    return OSError(int(number[1]), str(error)) if number else error
+def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+    """Raises OSError, where safetensors says in words what the system said: ``No space left … (os error 28)``."""
+    try:
+        save_file(tensors, path, metadata)
+    except SafetensorError as error:
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), str(error)) from error
 
 
 _TENSOR = "tensor:"

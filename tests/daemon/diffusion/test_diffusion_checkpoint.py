@@ -80,3 +80,8 @@ def test_a_full_disk_is_said_and_the_older_checkpoint_stays(mount: Callable[...,
     assert kept is not None
     assert kept.facts == {"step": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_takes_no_file_is_the_systems_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_checkpoint(tmp_path / "gone" / "denoise.safetensors", "k", Checkpoint({"latents": torch.ones(5)}))
