@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from math import sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from framedaemon import Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def size_for(
@@ -36,8 +39,10 @@ def _nearest(side: float, multiple: int) -> int:
     return max(1, round(side / multiple)) * multiple
 
 
-def cut(picture: Picture, width: int, height: int) -> Image.Image:
+def cut(picture: Picture, width: int, height: int) -> Image:
     """The middle of ``picture`` at ``width`` x ``height``, by Lanczos; what is over on two sides is left out."""
+    from PIL import Image
+
     scale = max(width / picture.width, height / picture.height)
     wide, high = min(width / scale, picture.width), min(height / scale, picture.height)
     left, top = (picture.width - wide) / 2, (picture.height - high) / 2

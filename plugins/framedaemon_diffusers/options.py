@@ -107,8 +107,7 @@ def passed_over(options: DiffusersOptions) -> dict[str, str]:
     for key in ("prompt", "negative_prompt"):
         if getattr(options, key) and key not in signature:
             told[key] = f"not for {name}, passed over"
-    if signature.first(*RATES) is None and options.fps != options.facts.fps:
-        told["fps"] = (
-            f"{name} draws at a pace of its own, made for {options.facts.fps or 'who knows how many'} a second"
-        )
+    made_for = options.facts.fps
+    if signature.first(*RATES) is None and made_for is not None and options.fps != made_for:
+        told["fps"] = f"{name} draws {made_for} frames a second, played at another pace"
     return told

@@ -23,6 +23,7 @@ from framedaemon.plan import make_plan  # noqa: E402
 from framedaemon.plugins import load_plugins  # noqa: E402
 from framedaemon.testing import GeneratorContract  # noqa: E402
 from framedaemon_diffusers import Diffusers, DiffusersOptions, generators  # noqa: E402
+from framedaemon_diffusers.options import passed_over  # noqa: E402
 from planning import recipe_for  # noqa: E402
 from tiny_diffusers import record_tiny  # noqa: E402
 
@@ -145,6 +146,13 @@ def test_what_was_rounded_or_passed_over_is_noted(models: Path, tmp_path: Path) 
         "prompt": "not for StableVideoDiffusionPipeline, passed over",
         "width": "70 asked for, 64 is the nearest that can be drawn",
     }
+
+
+def test_another_pace_than_the_pipelines_own_is_noted(models: Path) -> None:
+    assert passed_over(asked(models, "kandinsky", fps=30)) == {
+        "fps": "Kandinsky5I2VPipeline draws 24 frames a second, played at another pace"
+    }
+    assert passed_over(asked(models, "ltx", fps=30)) == {}
 
 
 def test_a_pipeline_of_code_of_its_own_is_refused(own: Path) -> None:
