@@ -150,7 +150,7 @@ class Drawing:
             return Condition(noise_for(kept.facts["shape"], seed), kept.tensors["given"])
         self.scratch.progress("condition", 0.0)
         vae = load_vae(self.folder, self.device, self.placement)
-        ends = self.options.last == "first" and segment is self.segments[-1]
+        ends = self.options.last == "first" and segment is self.segments[-1] and segment.frames > 1
         last = self.picture if ends else None
         condition = prepare(vae, self._first(before), last, segment.frames, seed, expand=expand)
         del vae

@@ -155,6 +155,12 @@ def test_the_last_picture_is_the_first_where_that_is_asked(bench: Bench, tmp_pat
     assert np.array_equal(bench.clip(options, tmp_path), frames)
 
 
+def test_a_clip_of_one_frame_is_its_first_and_its_last(bench: Bench, tmp_path: Path) -> None:
+    ended = bench.options("i2v-a14b", last="first", frames=1, steps=1)
+
+    assert bench.clip(ended, tmp_path).shape == (1, 64, 96, 3)
+
+
 # --- segments
 
 
