@@ -45,7 +45,7 @@ def waiting_in(instance: Instance, ledger: Ledger) -> list[Waiting]:
 
 
 def approve(instance: Instance, waiting: Waiting) -> Path:
-    """Move the picture, and its sidecar first, to input/approved/; returns where it is.
+    """Move the picture, and what belongs to it first, to input/approved/; returns where it is.
 
     Raises OSError: FileNotFoundError when it is gone, FileExistsError where another of its name stands there.
     """
@@ -54,11 +54,11 @@ def approve(instance: Instance, waiting: Waiting) -> Path:
         real_folder(instance.input, WAITING / below, moved=True) as there,
         real_folder(instance.input, APPROVED / below, make=True) as here,
     ):
-        sidecar = sidecar_of(waiting.drop)
         if os.path.lexists(here / target.name):
             raise FileExistsError(f"{target} is there already")
-        if sidecar is not None and os.path.lexists(there / sidecar.name):
-            move(there / sidecar.name, here / sidecar.name)
+        for side in resting_beside(waiting.drop):
+            if os.path.lexists(there / side.name):
+                move(there / side.name, here / side.name)
         move(there / target.name, here / target.name)
     return target
 
@@ -68,12 +68,13 @@ def is_approved(name: str) -> bool:
     return mirrored(name) != PurePosixPath(name)
 
 
-def sidecar_of(drop: DropRow) -> PurePosixPath | None:
-    """Where in input/ the sidecar was put of a drop that was put away."""
-    if drop.sidecar is None or drop.rests is None:
-        return None
-    name, rests = PurePosixPath(drop.name), PurePosixPath(drop.rests)
-    return rests.with_name(f"{rests.name.removesuffix(name.suffix)}{drop.sidecar.removeprefix(name.stem)}")
+def resting_beside(drop: DropRow) -> tuple[PurePosixPath, ...]:
+    """Where in input/ those files were put that belong to a drop that was put away."""
+    if drop.rests is None:
+        return ()
+    rests = PurePosixPath(drop.rests)
+    stem = rests.name.removesuffix(PurePosixPath(drop.name).suffix)
+    return tuple(rests.with_name(f"{stem}{side}") for side in drop.sides)
 
 
 def origin_of(ledger: Ledger, name: str) -> DropRow | None:

@@ -43,7 +43,8 @@ def problems_of(instance: Instance, settings: Settings, registry: Registry) -> l
         problems += scan.problems
         problems += [f"input/{arrival.name}: {arrival.refusal}" for arrival in scan.arrivals if arrival.refusal]
         asked = [*_folders(instance), *((a.name, a.sidecar) for a in scan.arrivals if not a.refusal)]
-        asked += [(orphan.name, orphan.path) for orphan in scan.orphans]
+        problems += [orphan.wanting for orphan in scan.orphans if orphan.wanting is not None]
+        asked += [(orphan.name, orphan.path) for orphan in scan.orphans if orphan.wanting is None]
     for name, sidecar in asked:
         try:
             layers = load_layers(instance.input, name, sidecar)

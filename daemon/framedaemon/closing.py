@@ -112,14 +112,13 @@ class Closing:
         written.unlink()
 
     def _put_away(self, drop: DropRow, source: Path, folder: str, reason: str | None) -> PurePosixPath:
-        """Move the picture and its sidecar to where they rest, ``reason`` beside them; no link is followed there.
+        """Move the picture and what belongs to it to where they rest, ``reason`` beside them, and follow no link there.
 
         ``folder``: done or failed. Returns where the picture is, below input/.
         """
         below = PurePosixPath(folder) / mirrored(drop.name).parent
         if drop.rests is not None:  # after a crash it goes where it was going: its sidecar may be there already
             below = PurePosixPath(drop.rests).parent
-        sidecar = source / drop.sidecar if drop.sidecar is not None else None
         with self._shares.held(self._instance.input) as held:
             if folder == WAITING:
                 with suppress(OSError), real_folder(held, APPROVED / mirrored(drop.name).parent, make=True):
@@ -128,27 +127,27 @@ class Closing:
                 with real_folder(held, below, make=drop.rests is None, moved=True) as place:
                     return below / self._put_into(place, below, drop, source, reason)
             except OSError:
-                if sidecar is None or os.path.lexists(sidecar):
+                if all(os.path.lexists(source / side) for side in drop.beside):
                     self._ledger.closing(drop.id, None)  # others may take the place meanwhile
                 raise
 
     def _put_into(self, place: Path, below: PurePosixPath, drop: DropRow, source: Path, reason: str | None) -> str:
         """Fill ``place``, which is ``below`` input/; returns the name that the picture got."""
         name = PurePosixPath(drop.name)
-        picture, sidecar = source / name.name, source / drop.sidecar if drop.sidecar is not None else None
-        side = drop.sidecar.removeprefix(name.stem) if drop.sidecar is not None else ".toml"
+        picture = source / name.name
         if drop.rests is not None:
             aside = place / PurePosixPath(drop.rests).name
         else:
-            aside, *_ = free_paths(place, name.stem, (name.suffix, side, ".error.txt"))
+            aside, *_ = free_paths(place, name.stem, (name.suffix, *drop.own_sides, ".error.txt"))
             self._ledger.closing(drop.id, str(below / aside.name))
         stem = aside.name.removesuffix(name.suffix)
         error_aside = aside.with_name(f"{stem}.error.txt")
         try:
             if reason is not None:
                 write_atomically(error_aside, reason.encode("utf-8", "backslashreplace"))
-            if sidecar is not None and os.path.lexists(sidecar):
-                move_aside(sidecar, aside.with_name(f"{stem}{side}"))
+            for side, ending in zip(drop.beside, drop.sides, strict=True):
+                if os.path.lexists(source / side):
+                    move_aside(source / side, aside.with_name(f"{stem}{ending}"))
             return (move_aside(picture, aside) if os.path.lexists(picture) else aside).name
         except OSError:
             error_aside.unlink(missing_ok=True)  # it comes again with the next try
@@ -163,7 +162,8 @@ class Closing:
             history = self._ledger.attempts(job.id)
             if len(history) > 1:
                 lines += ["  What was tried:", *(f"  {_attempt(attempt)}" for attempt in history), ""]
-        lines.append("To try again, mend what is said above and move the picture (and its .toml) back into input/.")
+        beside = " and ".join(drop.sides) if drop.last is not None else ".toml"
+        lines.append(f"To try again, mend what is said above and move the picture (and its {beside}) back into input/.")
         if is_approved(drop.name):
             lines.append("A preview is made anew then; to have what was approved, move it back into input/approved/.")
         if (self._instance.logs / "jobs" / f"{failed[0].id}.jsonl").exists():  # not for what was refused unopened

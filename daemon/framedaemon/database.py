@@ -55,7 +55,10 @@ UPDATE attempts SET outcome = 'rejected'
     WHERE outcome = 'failed' AND job_id IN (SELECT id FROM jobs WHERE state = 'failed')
 """
 
-_STEPS = (_FIRST, _SECOND)
+# A picture may have another one that it is to end with.
+_THIRD = "ALTER TABLE drops ADD COLUMN last BLOB"
+
+_STEPS = (_FIRST, _SECOND, _THIRD)
 VERSION = len(_STEPS)
 
 

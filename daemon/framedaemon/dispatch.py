@@ -221,10 +221,12 @@ class Dispatch:
 
     def _order(self, job: JobRow, attempt: int) -> Order:
         workspace = Workspace(self._instance.jobs / job.drop_id)
+        last = self._ledger.drop(job.drop_id).last
         return Order(
             job=job.id,
             name=str(mirrored(job.name)),
             source=str(workspace.source / job.name.rpartition("/")[2]),
+            last=str(workspace.source / last) if last is not None else None,
             folder=str(workspace.job(job.number)),
             recipe=Recipe.from_json(job.recipe),
             attempt=attempt,

@@ -1,6 +1,6 @@
 """input/ is the queue: what lies there, unchanged for a while and closed by whoever wrote it, is to be taken.
 
-    scan(now) ─▶ look through the folders ─▶ pair with sidecars ─▶ settled? ─▶ writer gone? ─▶ Arrival
+    scan(now) ─▶ look through the folders ─▶ pair with what lies beside ─▶ settled? ─▶ writer gone? ─▶ Arrival
 
 Nothing is opened that has not settled, and nothing is ever moved or changed here. Time is monotonic seconds, so
 clocks that jump and mtimes in the future mean nothing. A scan knows only what is there now: what it does not see it
@@ -14,13 +14,13 @@ import os
 import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from framedaemon.lease import has_writer
 from framedaemon.naming import WAITING, show
 from framedaemon.settings import InboxSettings
-from framedaemon.sidecars import FOLDER_DEFAULTS, pair_up
+from framedaemon.sidecars import FOLDER_DEFAULTS, is_last, is_sidecar, owner_of, pair_up
 
 _UNFINISHED = (
     *("~", "#", ".part", ".partial", ".crdownload", ".download", ".tmp", ".swp", ".filepart"),
@@ -52,6 +52,16 @@ class Identity(NamedTuple):
     mtime_ns: int
 
 
+class Beside(NamedTuple):
+    """A file that belongs to an arrival: its sidecar, or the picture that it is to end with."""
+
+    name: str
+    """Relative to input/."""
+    identity: Identity
+    shared: bool
+    """Other pictures still need it: copy it, do not move it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """A file that is complete and to be taken, or to be refused without being opened."""
@@ -61,11 +71,8 @@ class Arrival:
     root: Path
     """input/."""
     identity: Identity
-    sidecar_name: str | None
-    """Relative to input/."""
-    sidecar_identity: Identity | None
-    shared: bool
-    """Other pictures still need the sidecar: copy it, do not move it."""
+    beside: tuple[Beside, ...]
+    """Its sidecar and its last picture, as far as it has them."""
     refusal: str | None
     """Why it cannot be taken, for the person who dropped it."""
 
@@ -77,13 +84,18 @@ class Arrival:
     @property
     def sidecar(self) -> Path | None:
         """Where its sidecar is."""
-        return None if self.sidecar_name is None else self.root / self.sidecar_name
+        return next((self.root / one.name for one in self.beside if is_sidecar(one.name)), None)
+
+    @property
+    def last(self) -> Path | None:
+        """Where the picture is that it is to end with."""
+        return next((self.root / one.name for one in self.beside if is_last(one.name)), None)
 
     def unchanged(self) -> bool:
-        """Whether the file and its sidecar are still those that were scanned; ask right before taking them."""
+        """Whether all its files are still those that were scanned; ask right before taking them."""
         try:
-            return identify(os.lstat(self.path)) == self.identity and (
-                self.sidecar is None or identify(os.lstat(self.sidecar)) == self.sidecar_identity
+            return identify(os.lstat(self.path)) == self.identity and all(
+                identify(os.lstat(self.root / one.name)) == one.identity for one in self.beside
             )
         except OSError:
             return False
@@ -91,11 +103,27 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A sidecar whose picture is not in its folder: taken already, or still to come."""
+    """A sidecar or last picture whose picture is not in its folder: taken already, or still to come."""
 
     name: str
     path: Path
     settled: bool
+
+    @property
+    def owner(self) -> str:
+        """What the picture is called that it belongs to, relative to input/, with or without its suffix."""
+        return self.name.removesuffix(self.path.name) + (owner_of(self.path.name) or "")
+
+    @property
+    def wanting(self) -> str | None:
+        """What a last picture waits for, for who wonders that nothing is made of it; None for a sidecar."""
+        if not is_last(self.path.name):
+            return None
+        first = show(PurePosixPath(self.owner).name)
+        return (
+            f"input/{show(self.name)}: waits for a picture called {first}, whose clip is to end with it; "
+            "a picture of its own needs another name"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +164,9 @@ class Inbox:
 
 
 class _Seen(NamedTuple):
-    """A picture and its sidecar as they have been since ``since``."""
+    """A picture and what belongs to it as they have been since ``since``."""
 
-    identity: tuple[Identity, Identity | None]
+    identity: tuple[Identity, ...]
     since: float
     ready: bool
     """Whether it settled and no writer was found; asked once for each state of the files."""
@@ -209,12 +237,12 @@ class _Look:
     settle_seconds: float
     before: dict[str, _Seen]
     seen: dict[str, _Seen] = field(default_factory=dict)
-    ready: list[tuple[str, _Seen, str | None, str | None]] = field(default_factory=list)
-    """Name, what is known of it, name of its sidecar, why that may not be its own."""
+    ready: list[tuple[str, _Seen, tuple[str, ...], str | None]] = field(default_factory=list)
+    """Name, what is known of it, names of what belongs to it, why that may not be its own."""
     orphans: list[Orphan] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     users: dict[str, int] = field(default_factory=dict)
-    """How many pictures need a sidecar, by its name."""
+    """How many pictures need what lies beside them, by its name."""
     settling: int = 0
     next_due: float | None = None
 
@@ -231,45 +259,50 @@ class _Look:
         """Add what one folder holds."""
         pairs = pair_up(files)
         lonely = files.keys() - pairs.keys()
-        for name, (sidecar, rivalry) in pairs.items():
-            status, beside = files[name], None
-            if sidecar is not None:
-                lonely.discard(sidecar)
-                self.users[prefix + sidecar] = self.users.get(prefix + sidecar, 0) + 1
-                beside = files[sidecar]
-            if (exclude and prefix + name in exclude) or (status.st_size == 0 and stat.S_ISREG(status.st_mode)):
+        for name, pair in pairs.items():
+            status, beside = files[name], {prefix + side: files[side] for side in pair.beside}
+            lonely.difference_update(pair.beside)
+            for side in beside:
+                self.users[side] = self.users.get(side, 0) + 1
+            if (exclude and prefix + name in exclude) or _empty(status):
                 continue
-            seen = self._settle(prefix + name, status, sidecar and prefix + sidecar, beside)
-            if seen.ready:
-                self.ready.append((prefix + name, seen, sidecar and prefix + sidecar, rivalry))
+            seen = self._settle(prefix + name, {prefix + name: status, **beside})
+            if seen.ready and pair.last is not None and _empty(files[pair.last]):
+                self.problems.append(f"input/{show(prefix + name)}: waits for {show(pair.last)}, which is empty")
+            elif seen.ready:
+                self.ready.append((prefix + name, seen, tuple(beside), pair.refusal))
         for name in lonely:
-            seen = self._settle(prefix + name, files[name], None, None)
-            self.orphans.append(Orphan(prefix + name, self.root / (prefix + name), seen.ready))
+            seen = self._settle(prefix + name, {prefix + name: files[name]})
+            complete = seen.ready and not (is_last(name) and _empty(files[name]))
+            self.orphans.append(Orphan(prefix + name, self.root / (prefix + name), complete))
 
-    def _settle(self, key: str, status: os.stat_result, sidecar: str | None, beside: os.stat_result | None) -> _Seen:
-        """What is known of the pair now; ``ready`` once it has settled and its writers are gone."""
-        identity = (identify(status), None if beside is None else identify(beside))
+    def _settle(self, key: str, files: dict[str, os.stat_result]) -> _Seen:
+        """What is known now of ``files``, the picture first; ``ready`` once all settled and their writers are gone."""
+        identity = tuple(map(identify, files.values()))
         seen = self.before.get(key)
         if seen is None or seen.identity != identity:
             seen = _Seen(identity, self.now, ready=False, refusal=None)
         due = seen.since + self.settle_seconds
         if not seen.ready and due <= self.now:
             due = self.now + _RETRY_SECONDS
-            seen = self._probe_pair(seen, key, status, sidecar, beside)
+            seen = self._probe_all(seen, files)
         if not seen.ready:
             self.settling += 1
             self.next_due = due if self.next_due is None else min(due, self.next_due)
         self.seen[key] = seen
         return seen
 
-    def _probe_pair(
-        self, seen: _Seen, key: str, status: os.stat_result, sidecar: str | None, beside: os.stat_result | None
-    ) -> _Seen:
-        ready, refusal = self._probe(key, status)
-        if ready and sidecar is not None and beside is not None:
-            ready, complaint = self._probe(sidecar, beside)
-            refusal = refusal or (complaint and f"its sidecar {show(sidecar.rpartition('/')[2])} {complaint}")
-        return seen._replace(ready=ready, refusal=refusal)
+    def _probe_all(self, seen: _Seen, files: dict[str, os.stat_result]) -> _Seen:
+        refusals = []
+        for number, (key, status) in enumerate(files.items()):
+            ready, complaint = self._probe(key, status)
+            if not ready:
+                return seen
+            if complaint is not None:
+                name = key.rpartition("/")[2]
+                what = "sidecar" if is_sidecar(name) else "last picture"
+                refusals.append(f"its {what} {show(name)} {complaint}" if number else complaint)
+        return seen._replace(ready=True, refusal=next(iter(refusals), None))
 
     def _probe(self, key: str, status: os.stat_result) -> tuple[bool, str | None]:
         """Whether a settled file can be taken or refused, and why it is to be refused."""
@@ -292,9 +325,15 @@ class _Look:
                 self.problems.append(f"input/{show(key)}: cannot be opened: {error.strerror}")
             return False, None
 
-    def _arrival(self, key: str, seen: _Seen, sidecar: str | None, rivalry: str | None) -> Arrival:
+    def _arrival(self, key: str, seen: _Seen, sides: tuple[str, ...], rivalry: str | None) -> Arrival:
         """To be called once for each arrival, in their order: the last one that needs a sidecar may move it."""
-        if sidecar is not None:
-            self.users[sidecar] -= 1
-        shared = sidecar is not None and self.users[sidecar] > 0
-        return Arrival(key, self.root, seen.identity[0], sidecar, seen.identity[1], shared, seen.refusal or rivalry)
+        beside = []
+        for side, identity in zip(sides, seen.identity[1:], strict=True):
+            self.users[side] -= 1
+            beside.append(Beside(side, identity, shared=self.users[side] > 0))
+        return Arrival(key, self.root, seen.identity[0], tuple(beside), seen.refusal or rivalry)
+
+
+def _empty(status: os.stat_result) -> bool:
+    """Whether it is a file that nobody has written anything into yet."""
+    return status.st_size == 0 and stat.S_ISREG(status.st_mode)

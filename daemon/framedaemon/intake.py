@@ -18,16 +18,16 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from framedaemon.approval import clear_away, is_approved, origin_of, recipes_from, sidecar_of
+from framedaemon.approval import clear_away, is_approved, origin_of, recipes_from, resting_beside
 from framedaemon.errors import JobRejected
-from framedaemon.inbox import Arrival, identify
+from framedaemon.inbox import Arrival, Beside, identify
 from framedaemon.instance import Instance
 from framedaemon.layers import load_layers, read_request
 from framedaemon.ledger import DropRow, Ledger
 from framedaemon.naming import APPROVED, PREVIEW, WAITING, first_free, mirrored, numbered, output_path, show
 from framedaemon.recipe import Recipe, Request
 from framedaemon.settings import Settings
-from framedaemon.sidecars import pair_up
+from framedaemon.sidecars import is_last, owner_of, pair_up
 from framedaemon.workspace import Workspace, copy_as_is, flush_filesystem, move, real_folder
 
 # Arrivals that share a commit: enough to make its flush cheap, few enough that the service stays awake.
@@ -70,13 +70,11 @@ class Intake:
         taken = []
         for start in range(0, len(arrivals), BATCH):
             batch = [
-                (new_drop_id(now), self._with_sidecar(a)) for a in arrivals[start : start + BATCH] if self._takable(a)
+                (new_drop_id(now), self._completed(a)) for a in arrivals[start : start + BATCH] if self._takable(a)
             ]
             if not batch:
                 continue
-            self._ledger.claiming(
-                [(id, a.name, a.sidecar.name if a.sidecar is not None else None) for id, a in batch], now
-            )
+            self._ledger.claiming([(id, a.name, _name(a.sidecar), _name(a.last)) for id, a in batch], now)
             moved = [(id, arrival) for id, arrival in batch if self._move_in(id, arrival)]
             flush_filesystem(self._instance.jobs)
             flush_filesystem(self._instance.input)
@@ -84,26 +82,27 @@ class Intake:
                 taken += [self._open(id, arrival.refusal, now) for id, arrival in moved]
         return taken
 
-    def adopt_sidecar(self, drop: DropRow, sidecar: Path, now: float) -> JobRejected | None:
-        """Give a drop, none of whose jobs has been tried, the sidecar that came after it."""
+    def adopt(self, drop: DropRow, late: Path, now: float) -> JobRejected | None:
+        """Give a drop, none of whose jobs has been tried, the sidecar or last picture that came after it."""
         with real_folder(self._instance.input, PurePosixPath(drop.name).parent) as folder:
-            move(folder / sidecar.name, self.workspace(drop.id).source / sidecar.name)
-        return self._reread(drop, sidecar.name, now)
+            move(folder / late.name, self.workspace(drop.id).source / late.name)
+        return self._reread(drop, late.name, now)
 
     def resume_adoption(self, drop: DropRow, now: float) -> tuple[DropRow, JobRejected | None] | None:
-        """Use a late sidecar that had moved in, but was not recorded, when a crash came; None where there is none."""
+        """Use what had moved in late, but was not recorded, when a crash came; None where there is nothing."""
         source, name = self.workspace(drop.id).source, PurePosixPath(drop.name)
-        late = next(source.glob("*.toml"), None) if drop.sidecar is None else None
+        known = {name.name, *drop.beside}
+        late = next((path for path in source.glob("*") if path.name not in known and owner_of(path.name)), None)
         if late is None:
             return None
         _remove_original(late, self._instance.input / name.parent / late.name)
         rejected = self._reread(drop, late.name, now)
         return self._ledger.drop(drop.id), rejected
 
-    def _reread(self, drop: DropRow, sidecar: str, now: float) -> JobRejected | None:
-        """Make a drop's jobs anew, none of which has been tried, after a late sidecar."""
+    def _reread(self, drop: DropRow, late: str, now: float) -> JobRejected | None:
+        """Make a drop's jobs anew, none of which has been tried, after what came late."""
         with self._ledger.transaction():
-            self._ledger.set_sidecar(drop.id, sidecar)
+            (self._ledger.set_last if is_last(late) else self._ledger.set_sidecar)(drop.id, late)
             self._ledger.remove_jobs(drop.id)
             return self._open(drop.id, None, now)[1]
 
@@ -112,15 +111,16 @@ class Intake:
         workspace, path = self.workspace(drop.id), self._instance.input / drop.name
         name = PurePosixPath(drop.name).name
         if not os.path.lexists(workspace.source / name):
-            if drop.sidecar is not None:
-                self._give_back(workspace.source / drop.sidecar, PurePosixPath(drop.name).parent)
+            for side in drop.beside:
+                self._give_back(workspace.source / side, PurePosixPath(drop.name).parent)
             workspace.remove()
             self._ledger.forget_drop(drop.id)
             return None
         self._previewed = None
         _remove_original(workspace.source / name, path)
-        if drop.sidecar is not None and not _goes_by(drop.sidecar, path.parent):
-            _remove_original(workspace.source / drop.sidecar, path.parent / drop.sidecar)
+        for side in drop.beside:
+            if not _goes_by(side, path.parent):
+                _remove_original(workspace.source / side, path.parent / side)
         with self._ledger.transaction():
             return self._open(drop.id, None, now)
 
@@ -131,7 +131,8 @@ class Intake:
     def _takable(self, arrival: Arrival) -> bool:
         if arrival.path.parent in self._blocked or not arrival.unchanged():
             return False
-        why = next(filter(None, map(self._obstacle, filter(None, (arrival.path, arrival.sidecar)))), None)
+        paths = arrival.path, *(arrival.root / one.name for one in arrival.beside)
+        why = next(filter(None, map(self._obstacle, paths)), None)
         if why is not None:
             self._stuck[arrival.name] = why
         return why is None
@@ -153,14 +154,17 @@ class Intake:
             return "there is no room for it in tmp/"
         return None
 
-    def _with_sidecar(self, arrival: Arrival) -> Arrival:
+    def _completed(self, arrival: Arrival) -> Arrival:
         """An approved picture whose sidecar was left in input/waiting/: that is put beside it, and taken along."""
-        if arrival.sidecar is not None or not is_approved(arrival.name):
-            return arrival
-        origin = origin_of(self._ledger, arrival.name)
-        left = sidecar_of(origin) if origin is not None else None
-        if origin is None or left is None or left.parts[0] != WAITING:
-            return arrival
+        origin = origin_of(self._ledger, arrival.name) if is_approved(arrival.name) else None
+        for left in resting_beside(origin) if origin is not None else ():
+            there_already = arrival.last if is_last(left.name) else arrival.sidecar
+            if there_already is None and left.parts[0] == WAITING:
+                arrival = self._fetch(arrival, left)
+        return arrival
+
+    def _fetch(self, arrival: Arrival, left: PurePosixPath) -> Arrival:
+        """Move what belongs to an approved picture from its place in input/waiting/ to the picture."""
         below, name = mirrored(arrival.name).parent, str(PurePosixPath(arrival.name).with_name(left.name))
         with (
             suppress(OSError),
@@ -169,7 +173,8 @@ class Intake:
         ):
             if not os.path.lexists(there / PurePosixPath(arrival.name).name):  # else it is a copy that was approved
                 move(there / left.name, here / left.name)
-                return replace(arrival, sidecar_name=name, sidecar_identity=identify((here / left.name).lstat()))
+                fetched = Beside(name, identify((here / left.name).lstat()), shared=False)
+                return replace(arrival, beside=(*arrival.beside, fetched))
         return arrival
 
     def _move_in(self, id: str, arrival: Arrival) -> bool:
@@ -178,31 +183,32 @@ class Intake:
         try:
             source.mkdir(parents=True, exist_ok=True)
             with real_folder(arrival.root, PurePosixPath(arrival.name).parent) as folder:
-                if arrival.sidecar is not None:
-                    name = arrival.sidecar.name
-                    _take(folder / name, source / name, copy=arrival.shared)
+                for one in arrival.beside:
+                    name = PurePosixPath(one.name).name
+                    _take(folder / name, source / name, copy=one.shared)
                 _take(folder / arrival.path.name, source / arrival.path.name, copy=False)
         except FileNotFoundError:
             with self._ledger.transaction():
                 self._ledger.set_drop(id, "vanished")
-            self._give_back_sidecar(id, arrival)
+            self._give_back_all(id, arrival)
             return False
         except OSError as error:
             self._blocked[arrival.path.parent] = error.strerror or str(error)
-            with suppress(OSError):  # its sidecar cannot go back now: the claim stands, and is resumed
-                self._give_back_sidecar(id, arrival)
+            with suppress(OSError):  # what belongs to it cannot go back now: the claim stands, and is resumed
+                self._give_back_all(id, arrival)
                 self._ledger.forget_drop(id)
             return False
         return True
 
-    def _give_back_sidecar(self, id: str, arrival: Arrival) -> None:
+    def _give_back_all(self, id: str, arrival: Arrival) -> None:
         workspace = self.workspace(id)
-        if arrival.sidecar is not None and not arrival.shared:
-            self._give_back(workspace.source / arrival.sidecar.name, PurePosixPath(arrival.name).parent)
+        for one in arrival.beside:
+            if not one.shared:
+                self._give_back(workspace.source / PurePosixPath(one.name).name, PurePosixPath(arrival.name).parent)
         workspace.remove()
 
     def _give_back(self, taken: Path, below: PurePosixPath) -> None:
-        """Move a sidecar back into its folder of input/, unless there is a new one."""
+        """Move what belongs to a picture back into its folder of input/, unless there is a new one."""
         if not os.path.lexists(taken):
             return
         with suppress(FileExistsError), real_folder(self._instance.input, below) as folder:
@@ -286,10 +292,14 @@ def _remove_original(copy: Path, original: Path) -> None:
         original.unlink()
 
 
-def _goes_by(sidecar: str, folder: Path) -> bool:
-    """Whether a picture that is still in ``folder`` goes by ``sidecar``."""
+def _goes_by(side: str, folder: Path) -> bool:
+    """Whether ``side`` belongs to a picture that is still in ``folder``."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return any(pair.sidecar == sidecar for pair in pair_up(names).values())
+    return any(side in pair.beside for pair in pair_up(names).values())
+
+
+def _name(path: Path | None) -> str | None:
+    return path.name if path is not None else None
 
 
 def _take(source: Path, target: Path, copy: bool) -> None:

@@ -1,6 +1,6 @@
 """What was claimed, tried and finished: the daemon's memory, which survives anything.
 
-    drop   a picture or video (and its sidecar) taken from input/
+    drop   a picture or video (and what belongs to it) taken from input/
              claiming ─▶ open ─▶ closing ─▶ closed          or vanished
     job    one video to be made of a drop
              queued ─▶ running ─▶ publishing ─▶ done
@@ -76,10 +76,10 @@ class Ledger:
         """All or nothing; on disk when it is left."""
         return transaction(self._db)
 
-    def claiming(self, drops: Iterable[tuple[str, str, str | None]], now: float) -> None:
-        """Record that drops (id, name, sidecar) are about to be taken. Comes before the files are moved."""
-        query = "INSERT INTO drops (id, name, sidecar, state, created) VALUES (?, ?, ?, 'claiming', ?)"
-        rows = [(id, os.fsencode(name), sidecar and os.fsencode(sidecar), now) for id, name, sidecar in drops]
+    def claiming(self, drops: Iterable[tuple[str, str, str | None, str | None]], now: float) -> None:
+        """Record that drops (id, name, sidecar, last) are about to be taken. Comes before the files are moved."""
+        query = "INSERT INTO drops (id, name, sidecar, last, state, created) VALUES (?, ?, ?, ?, 'claiming', ?)"
+        rows = [(id, *(file and os.fsencode(file) for file in files), now) for id, *files in drops]
         with self.transaction():
             self._db.executemany(query, rows)
 
@@ -136,6 +136,9 @@ class Ledger:
 
     def set_sidecar(self, id: str, sidecar: str) -> None:
         self._db.execute("UPDATE drops SET sidecar = ? WHERE id = ?", (os.fsencode(sidecar), id))
+
+    def set_last(self, id: str, last: str) -> None:
+        self._db.execute("UPDATE drops SET last = ? WHERE id = ?", (os.fsencode(last), id))
 
     def add_job(self, drop_id: str, number: int, recipe: str, stem: str, priority: int, now: float) -> None:
         """Queue a job. Raises sqlite3.IntegrityError when another unfinished job has reserved ``stem``."""

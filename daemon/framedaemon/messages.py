@@ -46,6 +46,8 @@ class Order(Message):
     """The source's name relative to input/, for messages."""
     source: str
     """Where its file stands now."""
+    last: str | None = None
+    """Where that of the picture stands that it is to end with."""
     folder: str
     """The job's own folder."""
     recipe: Recipe

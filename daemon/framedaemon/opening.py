@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from framedaemon.errors import JobRejected
 from framedaemon.formats import HEAD_BYTES, Format, identify
 from framedaemon.naming import show
-from framedaemon.sources import Source
+from framedaemon.sources import Picture, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,21 @@ def open_source(path: Path, name: str, limits: Limits) -> Source:
         if found.kind == "footage":
             return footage.read_footage(file, found, path, name, limits)
         raise JobRejected(_refuse(found, name))
+
+
+def open_ending(source: Source, path: Path, name: str, limits: Limits) -> Source:
+    """``source`` with the picture that its clip is to end with, opened as any other. Raises as `open_source` does."""
+    last = open_source(path, name, limits)
+    if not isinstance(last, Picture):
+        raise JobRejected(
+            f"{show(name)} is a video: what a clip is to end with is a picture. Take it away, or rename it."
+        )
+    notes = (*source.notes, *(f"{show(name)}: {note}" for note in last.notes))
+    if not isinstance(source, Picture):
+        return replace(
+            source, notes=(*notes, f"{show(name)} has no use: only a clip of a picture may end with another")
+        )
+    return replace(source, notes=notes, last=last.pixels)
 
 
 def open_safely(path: Path, name: str) -> BinaryIO:

@@ -115,7 +115,7 @@ class Plan:
     def summary(self) -> PlanSummary:
         """The plan in plain values."""
         return PlanSummary(
-            source=f"{self.source.kind} {self.source.width}x{self.source.height}",
+            source=self.source.describe(),
             seed=self.seed,
             steps=tuple(_step_summary(step, self.machine.known_as) for step in self.steps),
             drawn=self.drawn.describe(),
@@ -167,6 +167,8 @@ def make_plan(
         timing = unfilled(timing)
         chooser.notes.append(promised(whole.shown, whole.seconds))
     generator = replace(generator, options=drawing)
+    if source.kind == "picture" and source.last is not None and not getattr(generator.stage, "takes_last", False):
+        chooser.notes.append(f"{generator.stage.name} has no use for the last picture, and ends as it would without")
     place = _Placer(registry, machine, shrinks, fits or {})
     generator, drawn, generate, place = _room_for(place, source, generator, chooser.notes)
     if hasattr(generator.stage, "remarks"):

@@ -6,7 +6,7 @@ import json
 import resource
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from framedaemon.identity import hash_file as hash_file
 from framedaemon.identity import version_of
@@ -15,6 +15,14 @@ from framedaemon.pipeline import Made
 from framedaemon.plan import Plan
 
 RECEIPT_VERSION = 1
+
+
+class LastFile(NamedTuple):
+    """The picture that a clip is to end with."""
+
+    name: str
+    sha256: str
+
 
 # What making a video again looks at.
 _REPLAYED = ("source", "recipe", "video", "versions")
@@ -25,11 +33,12 @@ def seed_from(sha256: str, number: int) -> int:
     return (int(sha256[:8], 16) + number) % 2**31
 
 
-def comment(plan: Plan, sha256: str) -> str:
+def comment(plan: Plan, sha256: str, last: LastFile | None = None) -> str:
     """What is written into the video's own metadata: recipe, seed and source as one line of JSON."""
     facts = {
         "framedaemon": version_of("framedaemon"),
         "source_sha256": sha256,
+        **({"last_sha256": last.sha256} if last is not None else {}),
         "seed": plan.seed,
         "recipe": resolved(plan),
     }
@@ -51,14 +60,17 @@ def resolved(plan: Plan) -> dict[str, Any]:
     return tables
 
 
-def describe(plan: Plan, made: Made, *, name: str, sha256: str, job: str, attempt: int) -> dict[str, Any]:
+def describe(
+    plan: Plan, made: Made, *, name: str, sha256: str, job: str, attempt: int, last: LastFile | None = None
+) -> dict[str, Any]:
     """The receipt of a finished video. ``video.file`` is to be set to the name that it gets."""
+    source = {"name": name, "sha256": sha256, "kind": plan.source.kind, "notes": list(plan.source.notes)}
     return {
         "receipt": RECEIPT_VERSION,
         "job": job,
         "attempt": attempt,
         "resumed_at_frame": made.resumed_at,
-        "source": {"name": name, "sha256": sha256, "kind": plan.source.kind, "notes": list(plan.source.notes)},
+        "source": source | ({"last": last._asdict()} if last is not None else {}),
         "recipe": resolved(plan),
         "preview": plan.preview,
         "seed": plan.seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from framedaemon import receipt, single
@@ -12,6 +12,7 @@ from framedaemon.layers import Layer, read_request
 from framedaemon.naming import show
 from framedaemon.pipeline import Made
 from framedaemon.settings import Settings
+from framedaemon.sidecars import is_last
 from framedaemon.single import Prepared
 
 
@@ -24,7 +25,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def prepare(facts: dict[str, Any], instance: Instance, settings: Settings, source: Path | None) -> Prepared:
-    """The receipt's plan over its own source. Raises JobRejected when the source is gone or another."""
+    """The receipt's plan over its own files. Raises JobRejected when one of them is gone or another."""
     name, sha256 = facts["source"]["name"], facts["source"]["sha256"]
     path = source or _find(instance, name, sha256)
     if path is None:
@@ -32,7 +33,8 @@ def prepare(facts: dict[str, Any], instance: Instance, settings: Settings, sourc
     if receipt.hash_file(path) != sha256:
         raise JobRejected(f"{path} is not the file that the video was made of (its sha256 differs)")
     (recipe,) = read_request([Layer("receipt", facts["recipe"])]).recipes
-    return single.prepare(path.resolve(), instance, settings, [recipe])[0]
+    path = path.resolve()
+    return single.prepare(path, instance, settings, [recipe], _find_last(path, facts["source"]))[0]
 
 
 def compare(facts: dict[str, Any], made: Made, output: Path) -> str:
@@ -55,3 +57,20 @@ def _find(instance: Instance, name: str, sha256: str) -> Path | None:
             if path.is_file() and receipt.hash_file(path) == sha256:
                 return path
     return None
+
+
+def _find_last(path: Path, facts: dict[str, Any]) -> Path | None:
+    """The picture that the clip of ``path`` ended with, beside it. Raises JobRejected when it is gone or another.
+
+    ``facts``: what the receipt says of the source.
+    """
+    if "last" not in facts:
+        return None
+    name, sha256 = facts["last"]["name"], facts["last"]["sha256"]
+    side = PurePosixPath(name).name.removeprefix(PurePosixPath(facts["name"]).stem)
+    wanted = path.with_name(f"{path.stem}{side}")
+    others = sorted(other for other in path.parent.iterdir() if is_last(other.name))
+    found = next((p for p in (wanted, *others) if p.is_file() and receipt.hash_file(p) == sha256), None)
+    if found is None:
+        raise JobRejected(f"{show(name)}, which the video ends with, is not beside {show(path)}: put it there")
+    return found

@@ -202,8 +202,7 @@ def _names(rests: PurePosixPath, drop: DropRow) -> list[PurePosixPath]:
     """The picture at ``rests`` and what was put beside it, the picture last."""
     name = PurePosixPath(drop.name)
     stem = rests.name.removesuffix(name.suffix)
-    sides = [".error.txt"] if drop.sidecar is None else [drop.sidecar.removeprefix(name.stem), ".error.txt"]
-    return [*(rests.with_name(f"{stem}{side}") for side in sides), rests]
+    return [*(rests.with_name(f"{stem}{side}") for side in (*drop.sides, ".error.txt")), rests]
 
 
 def _old_logs(instance: Instance, ledger: Ledger, keep: int) -> list[Stale]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from dataclasses import dataclass, fields
+from pathlib import PurePosixPath
 from typing import Literal, TypeAlias
 
 from framedaemon.breaker import LONGEST_WAIT_SECONDS
@@ -34,6 +35,23 @@ class DropRow:
     """Where in input/ it lies since it was closed, or is to lie: ``done/photo.jpg``."""
     priority: int
     created: float
+    last: str | None = None
+    """The name of the picture that it is to end with."""
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Names of what belongs to it, in the order in which it moves; the picture itself moves last."""
+        return tuple(name for name in (self.sidecar, self.last) if name is not None)
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """How those go on behind the picture's stem: ``.toml`` or ``.jpg.toml``, ``.last.png``."""
+        return tuple(name.removeprefix(PurePosixPath(self.name).stem) for name in self.beside)
+
+    @property
+    def own_sides(self) -> tuple[str, ...]:
+        """The same, and where it has no sidecar what would be taken for one: names that are to be free around it."""
+        return self.sides if self.sidecar is not None else (*self.sides, ".toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +107,8 @@ class AttemptRow:
 
 def read_drop(row: sqlite3.Row) -> DropRow:
     """A row of ``drops``; names come back byte for byte."""
-    name, sidecar, rests = (row[key] and os.fsdecode(row[key]) for key in ("name", "sidecar", "rests"))
-    return DropRow(row["id"], name, sidecar, row["state"], rests, row["priority"], row["created"])
+    name, sidecar, rests, last = (row[key] and os.fsdecode(row[key]) for key in ("name", "sidecar", "rests", "last"))
+    return DropRow(row["id"], name, sidecar, row["state"], rests, row["priority"], row["created"], last)
 
 
 def read_job(row: sqlite3.Row) -> JobRow:

@@ -28,6 +28,7 @@ from framedaemon.requests import take_requests
 from framedaemon.retention import prune_daily
 from framedaemon.retrying import put_back_orphan
 from framedaemon.settings import Settings
+from framedaemon.sidecars import is_last
 from framedaemon.status import Status, write_status
 from framedaemon.workspace import Workspace, orphans, sweep_copies
 
@@ -197,18 +198,23 @@ class Service:
         self._scan_allowed = now + _SCAN_SHARE * (time.monotonic() - started)
         for drop, rejected in self._intake.claim(scan.arrivals, wall):
             self._welcome(drop, rejected, wall)
-        waiting = self._without_sidecar() if any(orphan.settled for orphan in scan.orphans) else {}
+        settled = [orphan for orphan in scan.orphans if orphan.settled]
+        waiting = self._open_to_late_files() if settled else {}
         stuck: list[str] = []
-        for orphan in scan.orphans:
-            late = waiting.get(orphan.name) if orphan.settled else None
-            if late is not None and self._ledger.drop(late.id).sidecar is None and self._untried(late):
+        for orphan in settled:
+            ends = is_last(orphan.path.name)
+            late = waiting.get((orphan.owner, ends))
+            late = self._ledger.drop(late.id) if late is not None else None  # it may have got another one just now
+            if late is not None and (late.last if ends else late.sidecar) is None and self._untried(late):
                 try:
-                    rejected = self._intake.adopt_sidecar(late, orphan.path, wall)
+                    rejected = self._intake.adopt(late, orphan.path, wall)
                 except OSError as error:
                     stuck.append(f"input/{show(orphan.name)}: cannot be taken: {error.strerror or error}")
                     continue
                 self._log.info("sidecar_adopted", name=show(orphan.name), drop=late.id)
                 self._welcome(late, rejected, wall)
+            elif orphan.wanting is not None:
+                stuck.append(orphan.wanting)
         before, self.problems = self.problems, (*scan.problems, *self._intake.problems, *stuck[:20])
         for problem in self.problems:
             if problem not in before:
@@ -221,26 +227,28 @@ class Service:
     def _resume_claims(self, wall: float) -> None:
         """Bring claims to their end that a crash, or a full disk, cut short."""
         for drop in self._ledger.drops("claiming"):
-            with suppress(OSError):  # its sidecar cannot go back into input/ now; the next scan tries again
+            with suppress(OSError):  # what belongs to it cannot go back into input/ now; the next scan tries again
                 resumed = self._intake.resume(drop, wall)
                 if resumed is not None:
                     self._welcome(*resumed, wall)
 
     def _welcome(self, drop: DropRow, rejected: JobRejected | None, wall: float) -> None:
         for job in self._ledger.jobs_of(drop.id):
-            self._log.info("job_claimed", job=job.id, name=show(drop.name), sidecar=drop.sidecar)
+            self._log.info("job_claimed", job=job.id, name=show(drop.name), sidecar=drop.sidecar, last=drop.last)
             self._tell(JobClaimed(job.id, show(drop.name)))
             if rejected is not None:
                 self._dispatch.fail(job, "failed", str(rejected), wall)
 
-    def _without_sidecar(self) -> dict[str, DropRow]:
-        """The drops that were taken without a sidecar, by the names that a late one would have in input/."""
-        drops: dict[str, DropRow] = {}
+    def _open_to_late_files(self) -> dict[tuple[str, bool], DropRow]:
+        """The drops that were taken without a sidecar or a last picture (True), by name with and without suffix."""
+        drops: dict[tuple[str, bool], DropRow] = {}
         for drop in self._ledger.drops("open"):
             name = PurePosixPath(drop.name)
-            for sidecar in (f"{name.stem}.toml", f"{name.name}.toml"):
+            for called in (str(name), str(name.with_name(name.stem))):
                 if drop.sidecar is None:
-                    drops.setdefault(str(name.parent / sidecar), drop)
+                    drops.setdefault((called, False), drop)
+                if drop.last is None:
+                    drops.setdefault((called, True), drop)
         return drops
 
     def _untried(self, drop: DropRow) -> bool:

@@ -47,6 +47,8 @@ class Prepared:
     plan: Plan
     registry: Registry
     last: LastFile | None
+    made_of: tuple[Path, ...]
+    """The file, and the picture that its clip is to end with."""
 
 
 def recipes_for(path: Path, instance: Instance, settings: Settings, *extra: Layer) -> tuple[Recipe, ...]:
@@ -87,13 +89,14 @@ def prepare(
     """Open ``path``, and ``last`` to end with, and plan a video for each recipe. Raises JobRejected."""
     registry, machine, source, sha256 = _open(path, last, instance, settings)
     ending = LastFile(last.name, receipt.hash_file(last)) if last is not None else None
+    made_of = (path,) if last is None else (path, last)
     prepared = []
     for number, recipe in enumerate(recipes, start=1):
         try:
             plan = make_plan(source, recipe, registry, machine, receipt.seed_from(sha256, number))
         except OutOfMemory as error:
             raise JobRejected(str(error)) from error
-        prepared.append(Prepared(path, path.name, recipe, sha256, plan, registry, ending))
+        prepared.append(Prepared(path, path.name, recipe, sha256, plan, registry, ending, made_of))
     return prepared
 
 
@@ -182,8 +185,7 @@ def _check_output(prepared: Prepared, output: Path, overwrite: bool) -> None:
     for path in (output, beside):
         if path.exists() and not overwrite:
             raise JobRejected(f"{show(path)} exists already; --overwrite replaces it")
-        beside_it = prepared.path.with_name(prepared.last.name) if prepared.last is not None else prepared.path
-        if path.exists() and any(made_of.exists() and path.samefile(made_of) for made_of in (prepared.path, beside_it)):
+        if path.exists() and any(map(path.samefile, prepared.made_of)):
             raise JobRejected(f"{show(path)} is what the video is to be made of: choose another name")
     if beside.exists() and _video_of(beside) is None:
         raise JobRejected(f"{show(beside)} is no receipt, and would be replaced by one: choose another name")

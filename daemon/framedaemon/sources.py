@@ -24,6 +24,8 @@ class Picture:
     """(H, W, 3) RGB, C-contiguous, read-only."""
     notes: tuple[str, ...] = ()
     """What was done to the file's pixels, for the receipt: ``turned upright``, ``converted from CMYK``."""
+    last: npt.NDArray[np.uint8] | None = None
+    """What the clip is to end with, likewise, of a size of its own; None: that is left to the generator."""
     kind: Literal["picture"] = field(default="picture", init=False)
 
     @property
@@ -33,6 +35,11 @@ class Picture:
     @property
     def height(self) -> int:
         return int(self.pixels.shape[0])
+
+    def describe(self) -> str:
+        """For people: ``picture 4032x3024``, and what it is to end with."""
+        ending = f", to end with {self.last.shape[1]}x{self.last.shape[0]}" if self.last is not None else ""
+        return f"picture {self.width}x{self.height}{ending}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,10 @@ class Footage:
     sound: bool = False
     notes: tuple[str, ...] = ()
     kind: Literal["footage"] = field(default="footage", init=False)
+
+    def describe(self) -> str:
+        """For people: ``footage 1920x1080``."""
+        return f"footage {self.width}x{self.height}"
 
 
 Source: TypeAlias = Picture | Footage

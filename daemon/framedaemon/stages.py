@@ -174,6 +174,9 @@ class Generator(Protocol[G]):
     One that may draw less where there is no room has ``smaller(options) -> options | str``: the next smaller form,
     where the recipe gives leave; else in words how to give it, and no words where there is none. Pure.
 
+    One that can end a clip with a picture that was given for that, `Picture.last`, says so by
+    ``takes_last: ClassVar[bool] = True``; with others the plan notes that they cannot.
+
     One that knows what is cheap has ``previewed(options) -> options``: for a preview of the clip that ``options`` mean,
     with the same seed. Pure. Others are asked for half the width and height.
     """

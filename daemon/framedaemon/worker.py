@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from framedaemon import messages, pipeline, receipt
 from framedaemon.errors import DiskFull, JobRejected, OutOfMemory, StageFailed
@@ -25,9 +25,10 @@ from framedaemon.log import get_log, job_log, set_up
 from framedaemon.memory import oom_kills, this_machine
 from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Order, Planned, Ready, Setup
 from framedaemon.offspring import MARK, kill_marked
-from framedaemon.opening import Limits, open_source
+from framedaemon.opening import Limits, open_ending, open_source
 from framedaemon.plan import Plan, make_plan
 from framedaemon.plugins import Registry, load_plugins
+from framedaemon.receipt import LastFile
 from framedaemon.settings import Settings
 from framedaemon.sources import Source
 from framedaemon.stages import Machine
@@ -48,6 +49,7 @@ class Ordered:
     order: Order
     plan: Plan
     sha256: str
+    last: LastFile | None
 
 
 class Line:
@@ -130,10 +132,14 @@ class Worker:
         inbox = self._settings.inbox
         limits = Limits(inbox.max_pixels, inbox.min_side, inbox.background_rgb)
         source = open_source(Path(order.source), order.name, limits)
-        sha256 = receipt.hash_file(Path(order.source))
+        sha256, last = receipt.hash_file(Path(order.source)), None
+        if order.last is not None:
+            path = Path(order.last)
+            name = str(PurePosixPath(order.name).with_name(path.name))
+            source, last = open_ending(source, path, name, limits), LastFile(name, receipt.hash_file(path))
         plan = self._plan(order, source, receipt.seed_from(sha256, order.number))
         get_log().info("job_planned", **plan.summary().model_dump(mode="json"))
-        self._held = Ordered(order, plan, sha256)
+        self._held = Ordered(order, plan, sha256, last)
         self._line.say(Planned(job=order.job, plan=plan.summary()))
 
     def _plan(self, order: Order, source: Source, seed: int) -> Plan:
@@ -146,9 +152,10 @@ class Worker:
     def _run(self, held: Ordered) -> None:
         order, plan = held.order, held.plan
         folder = Path(order.folder)
-        comment = receipt.comment(plan, held.sha256)
+        comment = receipt.comment(plan, held.sha256, held.last)
         made = pipeline.run(plan, folder, self._registry, comment, self._reporter(order.job))
-        facts = receipt.describe(plan, made, name=order.name, sha256=held.sha256, job=order.job, attempt=order.attempt)
+        named = {"name": order.name, "sha256": held.sha256, "job": order.job}
+        facts = receipt.describe(plan, made, **named, attempt=order.attempt, last=held.last)
         if plan.preview:
             facts["sheet"] = self._sheet(plan, made.video, folder / SHEET, order.job)
         write_atomically(folder / "receipt.json", receipt.encode(facts))

@@ -55,7 +55,7 @@ def plan() -> PlanSummary:
 
 def _hold_back(instance: Instance, ledger: Ledger, id: str, size: int) -> None:
     """A finished video of ``size`` bytes that could not be published yet."""
-    ledger.claiming([(id, f"{id}.png", None)], 1.0)
+    ledger.claiming([(id, f"{id}.png", None, None)], 1.0)
     ledger.add_job(id, 1, "{}", id, 0, 1.0)
     ledger.start(f"{id}-1", 2.0)
     ledger.hold_publication(f"{id}-1", "output/ is full", 3.0)
@@ -67,7 +67,7 @@ def _hold_back(instance: Instance, ledger: Ledger, id: str, size: int) -> None:
 def fail_three(ledger: Ledger, fault: Fault) -> None:
     """Three files whose only jobs failed alike: the breaker opens at 10.0, for a minute."""
     for id in "abc":
-        ledger.claiming([(id, f"{id}.png", None)], 1.0)
+        ledger.claiming([(id, f"{id}.png", None, None)], 1.0)
         ledger.add_job(id, 1, "{}", id, 0, 1.0)
         ledger.breaker.failed(f"{id}-1", 1, fault, 3, 60.0, 10.0)
 
@@ -128,7 +128,7 @@ def test_videos_that_a_rename_brings_into_output_take_no_more_room(instance: Ins
 
 def test_what_a_job_holds_from_an_earlier_attempt_is_room_that_it_has(instance: Instance, ledger: Ledger) -> None:
     """Else a job that filled half the disk would wait for ever for what it holds itself."""
-    ledger.claiming([("a", "a.png", None)], 1.0)
+    ledger.claiming([("a", "a.png", None, None)], 1.0)
     ledger.add_job("a", 1, "{}", "a", 0, 1.0)
     kept = instance.jobs / "a" / "1" / "segments" / "000000.mp4"
     kept.parent.mkdir(parents=True)

@@ -25,7 +25,7 @@ class Bench:
 
     def add(self, *ids: str, place: str = WAN, now: float = 1.0) -> None:
         for id in ids:
-            self.ledger.claiming([(id, id, None)], now)
+            self.ledger.claiming([(id, id, None, None)], now)
             self.ledger.add_job(id, 1, "{}", id, 0, now)
             self.ledger.set_drop(id, "open")
             self.ledger.set_plan(f"{id}-1", "{}", place)

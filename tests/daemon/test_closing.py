@@ -30,7 +30,7 @@ class Desk:
         self.folder = self.workspace.job(1)
         (self.folder / "video.mp4").write_bytes(b"video")
         (self.folder / "receipt.json").write_text('{"video": {"file": "video.mp4"}}')
-        self.ledger.claiming([("d1", "pets/cat.png", "cat.toml")], 1.0)
+        self.ledger.claiming([("d1", "pets/cat.png", "cat.toml", None)], 1.0)
         self.ledger.add_job("d1", 1, Recipe().to_json(), "pets/cat", 0, 1.0)
         self.ledger.set_drop("d1", "open")
         self.ledger.start("d1-1", 2.0)

@@ -101,7 +101,7 @@ class Desk:
         source = Workspace(self.instance.jobs / id).source
         source.mkdir(parents=True)
         (source / name).write_text("picture")
-        self.ledger.claiming([(id, name, None)], created)
+        self.ledger.claiming([(id, name, None, None)], created)
         for number in range(1, jobs + 1):
             self.ledger.add_job(id, number, RECIPE.to_json(), f"{id}{number}", priority, created)
         self.ledger.set_drop(id, "open")

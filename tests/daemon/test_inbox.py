@@ -84,7 +84,7 @@ def test_an_arrival_says_all_that_taking_it_needs(root: Path, inbox: Inbox) -> N
 
     assert (arrival.name, arrival.path, arrival.sidecar) == ("trip/photo.jpg", path, sidecar)
     assert (arrival.identity.inode, arrival.identity.size) == (path.stat().st_ino, len(b"picture"))
-    assert (arrival.shared, arrival.refusal) == (False, None)
+    assert ([one.shared for one in arrival.beside], arrival.refusal) == ([False], None)
 
 
 def test_an_arrival_comes_again_until_it_is_taken(root: Path, inbox: Inbox) -> None:
@@ -370,7 +370,7 @@ def test_a_shared_sidecar_is_copied_for_all_but_the_last_picture(root: Path, inb
 
     arrivals = _settled(inbox).arrivals
 
-    assert [(arrival.sidecar, arrival.shared) for arrival in arrivals] == [(sidecar, True), (sidecar, False)]
+    assert [(arrival.sidecar, arrival.beside[0].shared) for arrival in arrivals] == [(sidecar, True), (sidecar, False)]
 
 
 def test_a_sidecar_stays_for_a_picture_that_is_still_settling(root: Path, inbox: Inbox) -> None:
@@ -379,7 +379,7 @@ def test_a_sidecar_stays_for_a_picture_that_is_still_settling(root: Path, inbox:
     inbox.scan(0.0)
     _drop(root / "photo.png")
 
-    assert _only(inbox.scan(2.0)).shared is True
+    assert _only(inbox.scan(2.0)).beside[0].shared is True
 
 
 def test_a_sidecar_without_its_picture_is_an_orphan(root: Path, inbox: Inbox) -> None:

@@ -132,7 +132,7 @@ def test_a_name_that_is_not_utf8_survives_the_ledger(door: Door) -> None:
 
 def test_a_crash_before_anything_moved_leaves_the_picture_to_the_next_scan(door: Door) -> None:
     drop(door.instance, "cat.png", sidecar="priority = 7\n")
-    door.ledger.claiming([("d1", "cat.png", "cat.toml")], 1.0)
+    door.ledger.claiming([("d1", "cat.png", "cat.toml", None)], 1.0)
 
     assert door.intake.resume(door.ledger.drop("d1"), 5.0) is None
 
@@ -142,7 +142,7 @@ def test_a_crash_before_anything_moved_leaves_the_picture_to_the_next_scan(door:
 
 def test_a_crash_after_the_sidecar_moved_gives_it_back(door: Door) -> None:
     drop(door.instance, "cat.png", sidecar="priority = 7\n")
-    door.ledger.claiming([("d1", "cat.png", "cat.toml")], 1.0)
+    door.ledger.claiming([("d1", "cat.png", "cat.toml", None)], 1.0)
     source = door.intake.workspace("d1").source
     source.mkdir(parents=True)
     (door.instance.input / "cat.toml").rename(source / "cat.toml")
@@ -154,7 +154,7 @@ def test_a_crash_after_the_sidecar_moved_gives_it_back(door: Door) -> None:
 
 def test_a_crash_after_the_picture_moved_makes_its_jobs(door: Door) -> None:
     path = drop(door.instance, "cat.png")
-    door.ledger.claiming([("d1", "cat.png", None)], 1.0)
+    door.ledger.claiming([("d1", "cat.png", None, None)], 1.0)
     source = door.intake.workspace("d1").source
     source.mkdir(parents=True)
     path.rename(source / "cat.png")
@@ -171,7 +171,7 @@ def test_an_adopted_sidecar_makes_the_jobs_anew(door: Door) -> None:
     late = door.instance.input / "cat.toml"
     late.write_text("[[job]]\n[[job]]\n")
 
-    assert door.intake.adopt_sidecar(row, late, 6.0) is None
+    assert door.intake.adopt(row, late, 6.0) is None
 
     assert len(door.ledger.jobs()) == 2
     assert not late.exists()
@@ -196,7 +196,7 @@ def test_a_crash_before_a_copied_picture_was_removed_from_another_filesystem_doe
     path = drop(door.instance, "cat.png")
     door.instance.jobs.rmdir()
     door.instance.jobs.symlink_to(elsewhere)
-    door.ledger.claiming([("d1", "cat.png", None)], 1.0)
+    door.ledger.claiming([("d1", "cat.png", None, None)], 1.0)
     source = door.intake.workspace("d1").source
     source.mkdir(parents=True)
     shutil.copy2(path, source / "cat.png")
@@ -214,7 +214,7 @@ def test_a_power_cut_that_brings_back_a_copied_picture_and_its_sidecar_leaves_th
     [drop(door.instance, other) for other in others]
     door.instance.jobs.rmdir()
     door.instance.jobs.symlink_to(elsewhere)
-    door.ledger.claiming([("d1", "cat.png", "cat.toml")], 1.0)
+    door.ledger.claiming([("d1", "cat.png", "cat.toml", None)], 1.0)
     source = door.intake.workspace("d1").source
     source.mkdir(parents=True)
     shutil.copy2(path, source / "cat.png")
@@ -229,7 +229,7 @@ def test_the_same_picture_dropped_again_after_a_crash_is_another_one(door: Door,
     path = drop(door.instance, "cat.png")
     door.instance.jobs.rmdir()
     door.instance.jobs.symlink_to(elsewhere)
-    door.ledger.claiming([("d1", "cat.png", None)], 1.0)
+    door.ledger.claiming([("d1", "cat.png", None, None)], 1.0)
     source = door.intake.workspace("d1").source
     source.mkdir(parents=True)
     shutil.copyfile(path, source / "cat.png")
@@ -243,7 +243,7 @@ def test_a_sidecar_goes_back_to_another_filesystem(door: Door, elsewhere: Path) 
     drop(door.instance, "cat.png", sidecar="priority = 7\n")
     door.instance.jobs.rmdir()
     door.instance.jobs.symlink_to(elsewhere)
-    door.ledger.claiming([("d1", "cat.png", "cat.toml")], 1.0)
+    door.ledger.claiming([("d1", "cat.png", "cat.toml", None)], 1.0)
     source = door.intake.workspace("d1").source
     source.mkdir(parents=True)
     shutil.move(door.instance.input / "cat.toml", source / "cat.toml")

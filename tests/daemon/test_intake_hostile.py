@@ -71,7 +71,7 @@ def test_a_sidecar_is_not_given_back_through_a_link(door: Door, tmp_path: Path) 
     """Else a stranger would write cat.toml wherever the daemon may."""
     private = tmp_path / "private"
     private.mkdir()
-    door.ledger.claiming([("d1", "pets/cat.png", "cat.toml")], 1.0)
+    door.ledger.claiming([("d1", "pets/cat.png", "cat.toml", None)], 1.0)
     source = door.intake.workspace("d1").source
     source.mkdir(parents=True)
     (source / "cat.toml").write_text("priority = 7\n")

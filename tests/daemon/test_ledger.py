@@ -32,7 +32,7 @@ def ledger(path: Path) -> Iterator[Ledger]:
 
 
 def _claim(ledger: Ledger, id: str = "d", name: str = "photo.jpg", now: float = 1.0) -> None:
-    ledger.claiming([(id, name, None)], now)
+    ledger.claiming([(id, name, None, None)], now)
     ledger.set_drop(id, "open")
 
 
@@ -53,7 +53,7 @@ def _job(ledger: Ledger, id: str = "d-1") -> JobRow:
 
 
 def test_a_drop_goes_from_claiming_to_closed(ledger: Ledger) -> None:
-    ledger.claiming([("d", "sub/photo.jpg", "sub/photo.toml")], 5.0)
+    ledger.claiming([("d", "sub/photo.jpg", "sub/photo.toml", None)], 5.0)
     claiming = ledger.drop("d")
 
     ledger.set_drop("d", "open")
@@ -68,14 +68,14 @@ def test_drops_are_claimed_all_or_none(ledger: Ledger) -> None:
     _claim(ledger, "b")
 
     with pytest.raises(sqlite3.IntegrityError):
-        ledger.claiming([("a", "a.jpg", None), ("b", "b.jpg", None)], 1.0)
+        ledger.claiming([("a", "a.jpg", None, None), ("b", "b.jpg", None, None)], 1.0)
 
     assert [drop.id for drop in ledger.drops("claiming", "open")] == ["b"]
 
 
 def test_drops_are_found_by_their_state_oldest_first(ledger: Ledger) -> None:
-    ledger.claiming([("late", "a", None)], 3.0)
-    ledger.claiming([("early", "b", None)], 1.0)
+    ledger.claiming([("late", "a", None, None)], 3.0)
+    ledger.claiming([("early", "b", None, None)], 1.0)
     _claim(ledger, "open", now=2.0)
 
     assert [drop.id for drop in ledger.drops("claiming")] == ["early", "late"]
@@ -83,7 +83,7 @@ def test_drops_are_found_by_their_state_oldest_first(ledger: Ledger) -> None:
 
 
 def test_only_a_drop_whose_file_never_moved_can_be_forgotten(ledger: Ledger) -> None:
-    ledger.claiming([("claiming", "a", None)], 1.0)
+    ledger.claiming([("claiming", "a", None, None)], 1.0)
     _claim(ledger, "open")
 
     ledger.forget_drop("claiming")
@@ -132,7 +132,7 @@ def test_the_last_drop_is_found_by_where_it_was_put_or_how_it_came(ledger: Ledge
 
 
 def test_names_that_are_not_utf8_come_back_byte_for_byte(ledger: Ledger) -> None:
-    ledger.claiming([("d", BROKEN_NAME, BROKEN_NAME + ".toml")], 1.0)
+    ledger.claiming([("d", BROKEN_NAME, BROKEN_NAME + ".toml", None)], 1.0)
     ledger.add_job("d", 1, "{}", "cafe", 0, 1.0)
     ledger.close_drop("d", f"done/{BROKEN_NAME}")
 
@@ -497,7 +497,7 @@ def test_a_ledger_of_a_newer_framedaemon_is_left_alone(path: Path, read_only: bo
     newer.execute("PRAGMA user_version = 99")
     newer.close()
 
-    with pytest.raises(SettingsError, match="has version 99; this framedaemon knows 2"):
+    with pytest.raises(SettingsError, match="has version 99; this framedaemon knows 3"):
         Ledger(path, read_only)
 
 

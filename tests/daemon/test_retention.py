@@ -45,7 +45,7 @@ class House:
         self._count += 1
         at = self.now if at is None else at
         id = f"20260101T000000-{self._count:08x}"
-        self.ledger.claiming([(id, name, sidecar)], at)
+        self.ledger.claiming([(id, name, sidecar, None)], at)
         self.ledger.add_job(id, 1, "{}", id, 0, at)
         self.ledger.set_drop(id, "open")
         log = self.instance.logs / "jobs" / f"{id}-1.jsonl"

@@ -17,7 +17,7 @@ def path(tmp_path: Path) -> Path:
     """A ledger with one drop, whose name is not UTF-8, and its job."""
     path = tmp_path / "ledger.sqlite3"
     with closing(Ledger(path)) as ledger:
-        ledger.claiming([("d", os.fsdecode(b"caf\xe9.png"), None)], 1.0)
+        ledger.claiming([("d", os.fsdecode(b"caf\xe9.png"), None, None)], 1.0)
         ledger.add_job("d", 1, "{}", "cafe", 0, 1.0)
     return path
 

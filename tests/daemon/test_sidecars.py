@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from framedaemon.sidecars import Pair, find_sidecar, is_sidecar, pair_up
+from framedaemon.sidecars import Pair, is_sidecar, pair_of, pair_up
 
 NAMES = st.lists(
     st.sampled_from(["a", "a.jpg", "a.png", "a.toml", "a.TOML", "a.jpg.toml", "b.toml", "defaults.toml", ".toml", ""])
@@ -13,12 +13,12 @@ NAMES = st.lists(
 
 @pytest.mark.parametrize("sidecar", ["photo.toml", "photo.jpg.toml", "photo.TOML", "photo.jpg.Toml"])
 def test_a_picture_finds_its_sidecar(sidecar: str) -> None:
-    assert find_sidecar("photo.jpg", ["photo.jpg", sidecar, "other.toml"]) == Pair(sidecar)
+    assert pair_of("photo.jpg", ["photo.jpg", sidecar, "other.toml"]) == Pair(sidecar)
 
 
 @pytest.mark.parametrize("other", ["defaults.toml", "Photo.toml", "photo.png.toml", "photo.toml.txt", "photo2.toml"])
 def test_other_files_are_not_its_sidecar(other: str) -> None:
-    assert find_sidecar("photo.jpg", ["photo.jpg", other]) == Pair(None)
+    assert pair_of("photo.jpg", ["photo.jpg", other]) == Pair(None)
 
 
 def test_one_sidecar_serves_all_pictures_of_its_stem() -> None:
@@ -36,17 +36,17 @@ def test_a_picture_with_its_own_sidecar_leaves_the_common_one_to_the_others() ->
 
 
 def test_two_sidecars_of_one_picture_are_refused() -> None:
-    pair = find_sidecar("photo.jpg", ["photo.toml", "photo.jpg.toml"])
+    pair = pair_of("photo.jpg", ["photo.toml", "photo.jpg.toml"])
 
     assert pair == Pair("photo.jpg.toml", "has several sidecars, photo.jpg.toml and photo.toml; keep one of them")
 
 
 def test_sidecars_that_differ_in_capitals_alone_are_refused() -> None:
-    assert find_sidecar("photo.jpg", ["photo.toml", "photo.TOML"]).refusal is not None
+    assert pair_of("photo.jpg", ["photo.toml", "photo.TOML"]).refusal is not None
 
 
 def test_a_picture_without_suffix_has_one_name_for_its_sidecar() -> None:
-    assert find_sidecar("photo", ["photo", "photo.toml"]) == Pair("photo.toml")
+    assert pair_of("photo", ["photo", "photo.toml"]) == Pair("photo.toml")
 
 
 def test_a_folders_defaults_are_no_sidecar() -> None:

@@ -51,9 +51,7 @@ _SERVICE = "daemon/framedaemon/service.py"
 _WORKSPACE = "daemon/framedaemon/workspace.py"
 
 _CLAIMING = """\
-            self._ledger.claiming(
-                [(id, a.name, a.sidecar.name if a.sidecar is not None else None) for id, a in batch], now
-            )
+            self._ledger.claiming([(id, a.name, _name(a.sidecar), _name(a.last)) for id, a in batch], now)
 """
 _MOVED_IN = """\
             moved = [(id, arrival) for id, arrival in batch if self._move_in(id, arrival)]

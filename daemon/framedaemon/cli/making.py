@@ -70,7 +70,7 @@ def render(
     recipes = single.recipes_for(file, here, settings, Layer("command line", table))
     if len(recipes) > 1:
         print(f"{show(file.name)}: its sidecar asks for {len(recipes)} videos; this is the first", file=sys.stderr)
-    prepared = single.prepare(file, here, settings, recipes[:1])[0]
+    prepared = single.prepare(file, here, settings, recipes[:1], single.last_of(file))[0]
     _render(prepared, output.absolute(), overwrite)
 
 
@@ -102,7 +102,8 @@ def explain(
         explain_cards(file, here, settings, layer, vram, ram, json=json)
         return
     with redirect_stdout(sys.stderr):  # what a plugin prints is no answer of ours
-        prepared = single.prepare(file, here, settings, single.recipes_for(file, here, settings, layer))
+        recipes = single.recipes_for(file, here, settings, layer)
+        prepared = single.prepare(file, here, settings, recipes, single.last_of(file))
     if json:
         plans = [one.plan for one in prepared]
         print_json([p.summary().model_dump(mode="json") | {"passed_over": list(p.passed_over)} for p in plans])

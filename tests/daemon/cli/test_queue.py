@@ -89,7 +89,7 @@ def test_looking_needs_no_right_to_write(instance: Instance, words: list[str]) -
 
 def test_looking_needs_no_right_to_write_while_the_daemon_does(instance: Instance) -> None:
     ledger = Ledger(instance.ledger)
-    ledger.claiming([("d9", "new.png", None)], 1.0)
+    ledger.claiming([("d9", "new.png", None, None)], 1.0)
     ledger.add_job("d9", 1, "{}", "new", 0, 9e9)
     for path in instance.tmp.glob("ledger*"):
         path.chmod(0o444)
@@ -219,7 +219,7 @@ def test_a_kind_that_is_none_is_refused_with_those_there_are(command: Commands, 
 
 def test_what_waits_is_tried_when_the_operator_says_so(command: Commands, instance: Instance) -> None:
     ledger = Ledger(instance.ledger)
-    ledger.claiming([("d9", "new.png", None)], 1.0)
+    ledger.claiming([("d9", "new.png", None, None)], 1.0)
     ledger.add_job("d9", 1, "{}", "new", 0, 1.0)
     ledger.set_drop("d9", "open")
     ledger.wait("d9-1", "no room", 9e9)
@@ -237,7 +237,7 @@ def test_what_waits_is_tried_when_the_operator_says_so(command: Commands, instan
 def test_an_open_breaker_is_shown(command: Commands, instance: Instance) -> None:
     ledger = Ledger(instance.ledger)
     for id in "xyz":
-        ledger.claiming([(id, id, None)], 1.0)
+        ledger.claiming([(id, id, None, None)], 1.0)
         ledger.add_job(id, 1, "{}", id, 0, 1.0)
         ledger.breaker.failed(f"{id}-1", 1, Fault("crashed", "SIGSEGV", "wan, ffmpeg"), 3, 60.0, 1e9)
     ledger.close()
@@ -269,7 +269,7 @@ def test_a_retry_of_nothing_or_of_both_is_wrong_usage(command: Commands, instanc
 
 def test_a_job_is_cancelled_by_the_next_daemon_when_none_runs(command: Commands, instance: Instance) -> None:
     ledger = Ledger(instance.ledger)
-    ledger.claiming([("d9", "new.png", None)], 1.0)
+    ledger.claiming([("d9", "new.png", None, None)], 1.0)
     ledger.add_job("d9", 1, "{}", "new", 0, 1.0)
     ledger.set_drop("d9", "open")
     ledger.close()
@@ -337,6 +337,6 @@ def _write_on(instance: Instance, stop: threading.Event) -> None:
     number = 0
     while not stop.is_set():
         number += 1
-        ledger.claiming([(f"w{number}", "x.png", None)], 1.0)
+        ledger.claiming([(f"w{number}", "x.png", None, None)], 1.0)
         ledger.add_job(f"w{number}", 1, "{}", f"x{number}", 0, 1.0)
     ledger.close()
