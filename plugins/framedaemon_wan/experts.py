@@ -45,9 +45,10 @@ def load_expert(
         folder, subfolder=_SUBFOLDERS[expert], torch_dtype=device.dtype, local_files_only=True
     )
     _fuse(network, expert, options, placement.models)
+    _set_cache(network, options, start, stop)  # before what brings layers: diffusers 0.42 takes that apart again after
+    # the first step, and with it all hooks that came later
     place(network, device, narrow=narrow(placement), streamed=streamed(placement))
     note("attention", _set_attention(network, options.attention, device))
-    _set_cache(network, options, start, stop)
     if options.compile:
         network.compile_repeated_blocks(fullgraph=False)
     return network

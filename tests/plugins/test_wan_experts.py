@@ -176,6 +176,16 @@ def test_mag_cache_leaves_out_steps_by_the_ratios_that_it_is_given(pipeline: Pat
     assert 0 < len(calls) < 4
 
 
+def test_a_step_cache_stays_where_layers_come_one_by_one(pipeline: Path) -> None:
+    """diffusers removes hooks of a block after its first step, and cuts off those that were registered later."""
+    elsewhere, streamed = Device(torch.device("mps"), torch.bfloat16), Placement(threads=1, offload="group")
+
+    cached, _ = expert(pipeline, "high", streamed, elsewhere, step_cache="mag", mag_ratios=[1.0] * 4)
+
+    hooks = list(cached.blocks[1]._diffusers_hook.hooks)
+    assert hooks.index("mag_cache_block_hook") < hooks.index("group_offloading")
+
+
 # --- smaller
 
 
