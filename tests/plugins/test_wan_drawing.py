@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
+transformers = pytest.importorskip("transformers")
 
 from PIL import Image  # noqa: E402
 
@@ -47,17 +49,19 @@ class Bench:
         return Wan().completed(self.folders[kind], options)
 
     def draw(
-        self, options: WanOptions, scratch: Scratch, placement: Placement | None = None
+        self, options: WanOptions, scratch: Scratch, placement: Placement | None = None, last: Any = None
     ) -> Iterator[NDArray[np.uint8]]:
-        """The frames."""
+        """The frames; ``last``: pixels that the clip is to end with."""
         placement = replace(placement or Placement(threads=1), models=self.models)
         with Wan().load(placement, options) as generate:
-            yield from generate(self.picture, scratch)
+            yield from generate(replace(self.picture, last=last), scratch)
 
-    def clip(self, options: WanOptions, folder: Path, placement: Placement | None = None, **scratch: Any) -> Any:
+    def clip(
+        self, options: WanOptions, folder: Path, placement: Placement | None = None, last: Any = None, **scratch: Any
+    ) -> Any:
         """All frames, stacked."""
         folder.mkdir(exist_ok=True)
-        return np.stack(list(self.draw(options, Scratch(folder, **scratch), placement)))
+        return np.stack(list(self.draw(options, Scratch(folder, **scratch), placement, last)))
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +154,7 @@ def test_tiles_on_disk_draw_what_the_tiled_vae_draws(bench: Bench, tmp_path: Pat
 
 def test_the_last_picture_is_the_first_where_that_is_asked(bench: Bench, tmp_path: Path) -> None:
     options = bench.options("i2v-a14b", last="first")
-    _, frames = _one_call(bench, "i2v-a14b", options, last=True)
+    _, frames = _one_call(bench, "i2v-a14b", options, last=bench.picture)
 
     assert np.array_equal(bench.clip(options, tmp_path), frames)
 
@@ -159,6 +163,55 @@ def test_a_clip_of_one_frame_is_its_first_and_its_last(bench: Bench, tmp_path: P
     ended = bench.options("i2v-a14b", last="first", frames=1, steps=1)
 
     assert bench.clip(ended, tmp_path).shape == (1, 64, 96, 3)
+
+
+def test_a_clip_ends_with_the_last_picture_as_one_call_ends_it(bench: Bench, tmp_path: Path) -> None:
+    """It has a size and an aspect of its own, and is fitted as the first one is."""
+    last = Picture(np.ascontiguousarray(_photo().swapaxes(0, 1)[::-1]))
+    options = bench.options("i2v-a14b")
+    _, frames = _one_call(bench, "i2v-a14b", options, last=last)
+
+    drawn = bench.clip(options, tmp_path, last=last.pixels)
+
+    assert np.array_equal(drawn, frames)
+    assert not np.array_equal(drawn, bench.clip(options, tmp_path)), "what was drawn with it is not taken for this"
+
+
+def test_only_the_last_segment_ends_with_the_last_picture(bench: Bench, tmp_path: Path) -> None:
+    last = np.ascontiguousarray(bench.picture.pixels[::-1])
+    options = bench.options("i2v-a14b", frames=9, segment=5)
+
+    plain, ended = bench.clip(options, tmp_path / "plain"), bench.clip(options, tmp_path / "ended", last=last)
+
+    assert np.array_equal(plain[:5], ended[:5])
+    assert not np.array_equal(plain[5:], ended[5:])
+
+
+@pytest.mark.parametrize("placement", [None, Placement(threads=1, storage="float8", tile=64)])
+def test_a_network_is_gone_before_the_next_one_is_loaded(
+    placement: Placement | None, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[tuple[str, int]] = []
+    living: list[weakref.ref[Any]] = []
+
+    def watch(kind: Any) -> None:
+        load = kind.from_pretrained
+
+        def watched(*args: Any, **keywords: Any) -> Any:
+            loaded.append((keywords["subfolder"], sum(one() is not None for one in living)))
+            network = load(*args, **keywords)
+            living.extend(weakref.ref(parameter) for parameter in network.parameters())
+            return network
+
+        monkeypatch.setattr(kind, "from_pretrained", watched)
+
+    watch(transformers.UMT5EncoderModel)
+    watch(diffusers.AutoencoderKLWan)
+    watch(diffusers.WanTransformer3DModel)
+    bench.clip(bench.options("i2v-a14b", prompt=f"a wave {placement}"), tmp_path, placement)
+
+    assert loaded == [("text_encoder", 0), ("vae", 0), ("transformer", 0), ("transformer_2", 0), ("vae", 0)]
+    assert all(one() is None for one in living)
 
 
 # --- segments
@@ -198,7 +251,7 @@ def test_colours_of_a_segment_are_brought_to_those_of_the_one_before(bench: Benc
 
 
 def _one_call(
-    bench: Bench, kind: str, options: WanOptions, tile: int | None = None, last: bool = False
+    bench: Bench, kind: str, options: WanOptions, tile: int | None = None, last: Picture | None = None
 ) -> tuple[Any, NDArray[np.uint8]]:
     """Latents and frames by diffusers' own pipeline, all in one."""
     folder = bench.folders[kind]
@@ -209,10 +262,13 @@ def _one_call(
     pipeline.set_progress_bar_config(disable=True)
     if tile is not None:
         pipeline.vae.enable_tiling(tile, tile, tile * 3 // 4, tile * 3 // 4)
-    image = Image.fromarray(fitted(bench.picture, SIZE["width"], SIZE["height"], "crop"))
+    image, last_image = (
+        Image.fromarray(fitted(given, SIZE["width"], SIZE["height"], "crop")) if given is not None else None
+        for given in (bench.picture, last)
+    )
     given = {
         "image": image,
-        "last_image": image if last else None,
+        "last_image": last_image,
         "prompt": options.prompt,
         "negative_prompt": options.negative_prompt,
         "num_frames": options.frames,
