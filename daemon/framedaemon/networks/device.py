@@ -21,7 +21,14 @@ _LARGEST_KEPT, _MOST_KEPT, _TRIM_THRESHOLD = 32 << 20, 512 << 20, 128 << 10
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 _CV_NO_MEMORY = -4  # OpenCV's StsNoMem
-_NO_MEMORY = ("DefaultCPUAllocator", "MPS backend out of memory", "std::bad_alloc")
+_NO_MEMORY = (
+    "DefaultCPUAllocator",
+    "MPS backend out of memory",
+    "std::bad_alloc",
+    "CUDA error: out of memory",  # past torch's own allocator: pinned memory, the context, a library
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -237,9 +238,17 @@ def test_opencvs_want_of_memory_is_want_of_memory() -> None:
         _fill(_gaps(_frames(2)), Greedy())
 
 
-def test_want_of_memory_on_mps_which_has_no_class_of_its_own_is_want_of_memory() -> None:
-    with pytest.raises(OutOfMemory, match="MPS backend"):
-        _fill(_gaps(_frames(2)), Mixing(fails=RuntimeError("MPS backend out of memory (MPS allocated: 5.56 GB)")))
+@pytest.mark.parametrize(
+    "said",
+    [
+        "MPS backend out of memory (MPS allocated: 5.56 GB)",
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+    ],
+)
+def test_want_of_memory_that_has_no_class_of_its_own_is_want_of_memory(said: str) -> None:
+    with pytest.raises(OutOfMemory, match=re.escape(said)):
+        _fill(_gaps(_frames(2)), Mixing(fails=RuntimeError(said)))
 
 
 def test_an_error_of_another_kind_stays_what_it_is() -> None:
