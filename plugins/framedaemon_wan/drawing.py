@@ -68,6 +68,8 @@ class Drawing:
 
     picture: Frame
     """(H, W, 3) uint8, of the clip's size."""
+    last: Frame | None
+    """What the clip ends with, likewise."""
     segments: list[Segment]
     options: WanOptions
     folder: Path
@@ -150,9 +152,7 @@ class Drawing:
             return Condition(noise_for(kept.facts["shape"], seed), kept.tensors["given"])
         self.scratch.progress("condition", 0.0)
         vae = load_vae(self.folder, self.device, self.placement)
-        ends = self.options.last == "first" and segment is self.segments[-1] and segment.frames > 1
-        last = self.picture if ends else None
-        condition = prepare(vae, self._first(before), last, segment.frames, seed, expand=expand)
+        condition = prepare(vae, self._first(before), self._last(segment), segment.frames, seed, expand=expand)
         del vae
         give_back()
         facts = {"shape": list(condition.noise.shape)}
@@ -199,6 +199,10 @@ class Drawing:
         """What the segment begins with."""
         return self.picture if before is None else before.frame
 
+    def _last(self, segment: Segment) -> Frame | None:
+        """What the segment is to end with."""
+        return self.last if segment is self.segments[-1] and segment.frames > 1 else None
+
     def _seed(self, segment: Segment) -> int:
         return (self.options.seed or 0) + segment.index
 
@@ -210,6 +214,8 @@ class Drawing:
         facts = json.dumps([self.weights, options, asdict(segment), self.picture.shape], sort_keys=True)
         digest = sha256(facts.encode())
         digest.update(self._first(before).tobytes())
+        last = self._last(segment)
+        digest.update(last.tobytes() if last is not None else b"")
         return digest.hexdigest()
 
     @property

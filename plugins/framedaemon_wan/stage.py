@@ -59,6 +59,7 @@ class Wan:
     preference: ClassVar[int] = 50
     wants_accelerator: ClassVar[bool] = True
     seeks: ClassVar[bool] = True
+    takes_last: ClassVar[bool] = True
     weights: ClassVar[tuple[Weights | Repository, ...]] = ROWS
 
     def unready(self, machine: Machine) -> str | None:
@@ -118,6 +119,7 @@ class Wan:
                 f"[generate] use: {size[0]}x{size[1]} is more than {_MOST_SIDE} pixels a side: give width and height"
             )
         assert options.frames is not None and options.fps is not None
+        _check_last(picture, options)
         return ClipSpec(*size, frames_for(options.frames), options.fps, 8)
 
     def remarks(self, takes: Source, options: WanOptions) -> tuple[str, ...]:
@@ -170,9 +172,10 @@ class Wan:
             def generate(takes: Source, scratch: Scratch) -> Iterator[Frame]:
                 gives = self.promise(takes, options)
                 picture = fitted(_picture(takes), gives.width, gives.height, options.fit)
+                last = _last(_picture(takes), picture, options)
                 segments = _segments(gives, options)
                 return Drawing(
-                    picture, segments, options, folder, digest.hexdigest(), placement, device, scratch
+                    picture, last, segments, options, folder, digest.hexdigest(), placement, device, scratch
                 ).frames()
 
             yield generate
@@ -182,6 +185,27 @@ def _segments(gives: ClipSpec, options: WanOptions) -> list[Segment]:
     if options.single_pass:
         return segments_of(gives.frames, gives.frames)
     return segments_of(gives.frames, options.segment or options.preset.frames)
+
+
+def _check_last(picture: Picture, options: WanOptions) -> None:
+    """Raises JobRejected for a last picture that could not be drawn, and would else be passed over in silence."""
+    if picture.last is None:
+        return
+    if not options.preset.last_picture:
+        raise JobRejected(
+            f"[generate] use: {options.preset.kind} takes no last picture: take it away, or use the weights of i2v-a14b"
+        )
+    if options.last == "first":
+        raise JobRejected("[generate] last: there is a last picture: take it away, or leave 'last' out")
+    if options.frames == 1:
+        raise JobRejected("[generate] frames: there is a last picture: a clip of one frame cannot end with another one")
+
+
+def _last(takes: Picture, drawn: Frame, options: WanOptions) -> Frame | None:
+    """What the clip ends with, of the size of ``drawn``, the picture as it is drawn from."""
+    if takes.last is None:
+        return drawn if options.last == "first" else None
+    return fitted(Picture(takes.last), drawn.shape[1], drawn.shape[0], options.fit)
 
 
 def _picture(takes: Source) -> Picture:

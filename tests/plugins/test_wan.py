@@ -39,6 +39,21 @@ def test_what_a_recipe_leaves_open_is_as_the_model_was_trained() -> None:
     assert (big.experts, small.experts) == (("high", "low"), ("high",))
 
 
+@pytest.mark.parametrize(
+    ("model", "asked", "said"),
+    [
+        ("wan-ti2v-5b", {}, "ti2v-5b takes no last picture: take it away"),
+        ("wan-i2v-a14b", {"last": "first"}, "leave 'last' out"),
+        ("wan-i2v-a14b", {"frames": 1}, "one frame cannot end with another"),
+    ],
+)
+def test_a_last_picture_that_would_be_passed_over_is_refused(model: str, asked: dict[str, Any], said: str) -> None:
+    ending = replace(picture(), last=picture().pixels)
+
+    with pytest.raises(JobRejected, match=said):
+        Wan().promise(ending, options(model, **asked))
+
+
 def test_what_a_recipe_says_stays() -> None:
     asked = options(steps=20, guidance=1.0, guidance_low=1.0, fps=Fraction(24), negative_prompt="", frames=33)
 
