@@ -5,7 +5,7 @@
 
 Each row is a process of its own, tiny networks of the real classes on the CPU. First the clip is denoised; then, in
 the process that is measured, its latents are decoded, filled in by flow to twice the frames and encoded, as in a job
-that goes on after a kill. With ``--split`` the networks are ``--wide`` times wider, some hundred megabytes: the stages
+that goes on after a kill. With ``--split`` the experts are ``--wide`` times wider, some hundred megabytes each: the stages
 one after the other, each with its own alone, against one call of diffusers' pipeline; latents and frames are compared.
 """
 
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--size", default="512x320")
     parser.add_argument("--tile", type=int, default=0, help="side of the VAE's tiles; 0: whole frames")
     parser.add_argument("--split", action="store_true")
-    parser.add_argument("--wide", type=int, default=24)
+    parser.add_argument("--wide", type=int, default=96)
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()

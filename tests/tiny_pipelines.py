@@ -25,7 +25,7 @@ _LATENTS = {"i2v-a14b": ("8x", 16, 36), "ti2v-5b": ("16x", 48, 48)}  # kind of V
 def save_tiny_pipeline(kind: str, folder: Path, wide: int = 1) -> Path:
     """Build the pipeline ``kind``, ``i2v-a14b`` or ``ti2v-5b``, with the same weights each time, below ``folder``.
 
-    wide: times as wide as the tiniest, transformers and text encoder alike. Returns where it lies.
+    wide: transformers so many times as wide as the tiniest. Returns where it lies.
     """
     path = folder / kind
     pipeline = tiny_pipeline(kind, wide)
@@ -51,7 +51,7 @@ def tiny_pipeline(kind: str, wide: int = 1) -> WanImageToVideoPipeline:
         both |= {"expand_timesteps": True}
     return WanImageToVideoPipeline(
         tokenizer=_tokenizer(),
-        text_encoder=_text_encoder(wide),
+        text_encoder=_text_encoder(),
         vae=tiny_vae(vae_kind),
         # as the converter of the published repositories wrote it
         scheduler=UniPCMultistepScheduler(
@@ -84,15 +84,9 @@ def _tokenizer() -> T5TokenizerFast:
     return T5TokenizerFast(vocab=[("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -10.0), *letters], extra_ids=0)
 
 
-def _text_encoder(wide: int) -> UMT5EncoderModel:
+def _text_encoder() -> UMT5EncoderModel:
     config = UMT5Config(
-        vocab_size=32,
-        d_model=TEXT_DIM,
-        d_kv=8,
-        d_ff=32 * wide**2,  # its other side stays narrow
-        num_layers=2,
-        num_heads=2,
-        feed_forward_proj="gated-gelu",
+        vocab_size=32, d_model=TEXT_DIM, d_kv=8, d_ff=32, num_layers=2, num_heads=2, feed_forward_proj="gated-gelu"
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
