@@ -1,11 +1,11 @@
 """Peak memory of a clip by Wan: flat in its frames, and one network at a time.
 
     python benchmarks/wan_memory.py [--frames 25 81 161] [--size 512x320] [--tile 0]
-    python benchmarks/wan_memory.py --split [--wide 24]
+    python benchmarks/wan_memory.py --split [--wide 96]
 
 Each row is a process of its own, tiny networks of the real classes on the CPU. First the clip is denoised; then, in
 the process that is measured, its latents are decoded, filled in by flow to twice the frames and encoded, as in a job
-that goes on after a kill. With ``--split`` the experts are ``--wide`` times wider, some hundred megabytes each: the stages
+that goes on after a kill. With ``--split`` the experts are ``--wide`` times wider, hundreds of megabytes each: the stages
 one after the other, each with its own alone, against one call of diffusers' pipeline; latents and frames are compared.
 """
 
