@@ -49,6 +49,7 @@ PLANTED = {
     "a stage's own option": "ewe.toml [encode] threads: 0 is not",
     "a sidecar that no TOML is": "hen.toml",
     "a sidecar with no picture yet": "later.toml [generate] frames",
+    "a last picture alone": "input/pets/owl.last.png: waits for a picture called owl",
     "two sidecars": "pig.png: has several sidecars",
     "a named pipe": "input/pipe.png: is a named pipe",
     "a plugin": "plugin broken (",
@@ -67,6 +68,7 @@ def test_every_planted_problem_is_found_at_once(instance: Instance) -> None:
     drop(instance, "pets/pig.png", "")
     (instance.input / "pets" / "pig.png.toml").touch()
     (instance.input / "pets" / "later.toml").write_text("[generate]\nframes = 0\n")
+    drop(instance, "pets/owl.last.png")
     os.mkfifo(instance.input / "pipe.png")
     (instance.plugins / "broken.py").write_text("raise RuntimeError('it is broken')\n")
     (instance.output / "logs").rmdir()

@@ -382,6 +382,63 @@ def test_a_sidecar_stays_for_a_picture_that_is_still_settling(root: Path, inbox:
     assert _only(inbox.scan(2.0)).beside[0].shared is True
 
 
+def test_a_last_picture_settles_with_its_picture_and_is_no_arrival(root: Path, inbox: Inbox) -> None:
+    _drop(root / "photo.jpg")
+    inbox.scan(0.0)
+    last = _drop(root / "photo.last.png")
+
+    early = inbox.scan(2.0)
+    late = inbox.scan(4.0)
+    last.write_bytes(b"changed")
+    changed = _only(late).unchanged()
+
+    assert (_names(early), early.settling) == ([], 1)
+    assert (_only(late).last, _only(late).sidecar, late.orphans) == (last, None, ())
+    assert not changed
+
+
+def test_a_last_picture_that_is_still_open_for_writing_holds_its_picture(root: Path, inbox: Inbox) -> None:
+    _drop(root / "photo.jpg")
+    with (root / "photo.last.png").open("wb") as writing:
+        writing.write(b"some")
+        writing.flush()
+        held = _settled(inbox)
+
+    assert (_names(held), held.settling) == ([], 1)
+    assert _names(inbox.scan(10.0)) == ["photo.jpg"]
+
+
+def test_an_empty_last_picture_holds_its_picture_and_says_so(root: Path, inbox: Inbox) -> None:
+    _drop(root / "photo.jpg")
+    last = _drop(root / "photo.last.png", b"")
+
+    held = _settled(inbox)
+    last.write_bytes(b"picture")
+    whole = _settled(inbox, 10.0)
+
+    assert (_names(held), held.settling) == ([], 0)
+    assert held.problems == ("input/photo.jpg: waits for photo.last.png, which is empty",)
+    assert (_names(whole), whole.problems) == (["photo.jpg"], ())
+
+
+def test_a_last_picture_without_its_picture_is_an_orphan_that_says_what_it_waits_for(root: Path, inbox: Inbox) -> None:
+    _drop(root / "trip" / "photo.last.png")
+    _drop(root / "trip" / "empty.last.png", b"")
+    _drop(root / "photo.toml")
+
+    orphans = {orphan.name: orphan for orphan in _settled(inbox).orphans}
+
+    assert {name: (orphan.owner, orphan.settled) for name, orphan in orphans.items()} == {
+        "trip/photo.last.png": ("trip/photo", True),
+        "trip/empty.last.png": ("trip/empty", False),
+        "photo.toml": ("photo", True),
+    }
+    assert orphans["photo.toml"].wanting is None
+    assert (orphans["trip/photo.last.png"].wanting or "").startswith(
+        "input/trip/photo.last.png: waits for a picture called photo,"
+    )
+
+
 def test_a_sidecar_without_its_picture_is_an_orphan(root: Path, inbox: Inbox) -> None:
     path = _drop(root / "trip" / "photo.toml")
 

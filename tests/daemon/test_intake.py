@@ -101,6 +101,18 @@ def test_a_sidecar_that_serves_several_pictures_is_copied_to_all_but_the_last(do
     assert [job.priority for job in door.ledger.jobs()] == [3, 3]
 
 
+def test_a_last_picture_that_serves_several_pictures_is_copied_to_all_but_the_last(door: Door) -> None:
+    drop(door.instance, "cat.png", sidecar="priority = 3\n")
+    drop(door.instance, "cat.webp")
+    drop(door.instance, "cat.last.png")
+
+    taken = door.intake.claim(door.arrivals(), 5.0)
+
+    assert files_below(door.instance.input) == set()
+    assert [row.last for row, _ in taken] == ["cat.last.png", "cat.last.png"]
+    assert len(list(door.instance.jobs.rglob("cat.last.png"))) == 2
+
+
 def test_a_preview_gets_a_name_whose_whole_is_free_too(door: Door) -> None:
     (door.instance.output / "cat.mp4").write_bytes(b"an earlier one")
     drop(door.instance, "cat.png", sidecar="[generate]\npreview = true\n[[job]]\n[[job]]\n")
@@ -152,6 +164,20 @@ def test_a_crash_after_the_sidecar_moved_gives_it_back(door: Door) -> None:
     assert files_below(door.instance.input) == {"cat.png", "cat.toml"}
 
 
+@pytest.mark.parametrize("moved", [["cat.toml"], ["cat.toml", "cat.last.png"]])
+def test_a_crash_after_what_belongs_to_a_picture_moved_gives_it_back(door: Door, moved: list[str]) -> None:
+    drop(door.instance, "cat.png", sidecar="priority = 7\n")
+    drop(door.instance, "cat.last.png")
+    door.ledger.claiming([("d1", "cat.png", "cat.toml", "cat.last.png")], 1.0)
+    source = door.intake.workspace("d1").source
+    source.mkdir(parents=True)
+    [(door.instance.input / name).rename(source / name) for name in moved]
+
+    assert door.intake.resume(door.ledger.drop("d1"), 5.0) is None
+
+    assert files_below(door.instance.input) == {"cat.png", "cat.toml", "cat.last.png"}
+
+
 def test_a_crash_after_the_picture_moved_makes_its_jobs(door: Door) -> None:
     path = drop(door.instance, "cat.png")
     door.ledger.claiming([("d1", "cat.png", None, None)], 1.0)
@@ -187,6 +213,18 @@ def test_a_crash_between_a_late_sidecars_move_and_its_row_loses_neither(door: Do
     assert adopted is not None
     assert adopted[0].sidecar == "cat.toml"
     assert len(door.ledger.jobs()) == 2
+    assert door.intake.resume_adoption(adopted[0], 7.0) is None
+
+
+def test_a_crash_between_a_late_last_pictures_move_and_its_row_loses_neither(door: Door) -> None:
+    drop(door.instance, "cat.png", sidecar="priority = 7\n")
+    ((row, _),) = door.intake.claim(door.arrivals(), 5.0)
+    (door.intake.workspace(row.id).source / "cat.last.png").write_bytes(b"picture")
+
+    adopted = door.intake.resume_adoption(row, 6.0)
+
+    assert adopted is not None
+    assert (adopted[0].sidecar, adopted[0].last) == ("cat.toml", "cat.last.png")
     assert door.intake.resume_adoption(adopted[0], 7.0) is None
 
 

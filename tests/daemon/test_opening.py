@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from framedaemon import Footage, JobRejected, Picture
-from framedaemon.opening import Limits, open_safely, open_source
+from framedaemon.opening import Limits, open_ending, open_safely, open_source
 from made_clips import make_video
 
 
@@ -103,3 +103,43 @@ def test_a_name_that_would_steer_a_terminal_is_told_as_it_is_written(tmp_path: P
         open_source(path, "\x1b[2Jcat\n\u202egnp.png", Limits())
 
     assert str(refused.value).startswith("\\x1b[2Jcat\\n\\u202egnp.png is a text file")
+
+
+def test_a_last_picture_is_opened_like_any_other(tmp_path: Path) -> None:
+    first, last, exif = tmp_path / "sea.png", tmp_path / "sea.last.jpg", Image.Exif()
+    Image.new("RGB", (32, 24), "red").save(first)
+    exif[0x0112] = 6
+    Image.new("L", (40, 20), 80).save(last, exif=exif)
+    plain = open_source(first, first.name, Limits())
+
+    ending = open_ending(plain, last, last.name, Limits())
+
+    assert isinstance(ending, Picture)
+    assert isinstance(plain, Picture)
+    assert ending.last is not None
+    assert (ending.last.shape, ending.last.dtype, ending.last.flags.writeable) == ((40, 20, 3), np.uint8, False)
+    assert np.array_equal(ending.pixels, plain.pixels)
+    assert ending.notes == tuple(f"sea.last.jpg: {note}" for note in open_source(last, "x", Limits()).notes)
+    assert ending.notes[0].startswith("sea.last.jpg: turned upright")
+    with pytest.raises(JobRejected, match=r"sea\.last\.jpg is 40x20 pixels, 0\.0 million: the limit"):
+        open_ending(plain, last, last.name, Limits(max_pixels=799))
+
+
+def test_a_clip_ends_with_no_video(tmp_path: Path) -> None:
+    first, video = tmp_path / "sea.png", tmp_path / "sea.last.jpg"
+    Image.new("RGB", (32, 24), "red").save(first)
+    make_video(video, 3, form="mp4")
+
+    with pytest.raises(JobRejected, match=r"sea\.last\.jpg is a video: what a clip is to end with is a picture"):
+        open_ending(open_source(first, first.name, Limits()), video, video.name, Limits())
+
+
+def test_a_video_has_no_use_for_a_last_picture_and_says_so(tmp_path: Path) -> None:
+    video, last = tmp_path / "sea.mp4", tmp_path / "sea.last.png"
+    make_video(video, 3, form="mp4")
+    Image.new("RGB", (32, 24), "red").save(last)
+
+    source = open_ending(open_source(video, video.name, Limits()), last, last.name, Limits())
+
+    assert isinstance(source, Footage)
+    assert source.notes[-1].startswith("sea.last.png has no use")

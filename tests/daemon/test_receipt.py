@@ -182,3 +182,15 @@ def test_the_peak_of_memory_is_measured_anew() -> None:
     receipt.forget_peak()
 
     assert receipt.peak_memory()["worker"] < high - 32 * 2**20
+
+
+def test_another_last_picture_makes_another_video(finished: tuple[Plan, Made, dict[str, object]]) -> None:
+    """The parts that an attempt goes on with, too, are kept by the comment."""
+    plan, _, _ = finished
+    plain, one, other = (
+        receipt.comment(plan, SOURCE, last)
+        for last in (None, receipt.LastFile("sea.last.png", "cd" * 32), receipt.LastFile("sea.last.png", "ef" * 32))
+    )
+
+    assert len({plain, one, other}) == 3
+    assert json.loads(one)["last_sha256"] == "cd" * 32

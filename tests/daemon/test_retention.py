@@ -86,6 +86,18 @@ def house(tmp_path: Path) -> Iterator[House]:
 # --- what goes
 
 
+def test_what_a_picture_is_to_end_with_goes_with_it(house: House) -> None:
+    id = house.claim("cat.png")
+    house.ledger.set_last(id, "cat.last.jpg")
+    house.ledger.finish(f"{id}-1", "done", "", house.now)
+    house.ledger.close_drop(id, "done/cat-2.png")
+    [house.write(f"done/{name}") for name in ("cat-2.png", "cat-2.last.jpg", "cat.last.jpg")]
+
+    assert house.prune(days=31) == []
+
+    assert house.left == {"done/cat.last.jpg"}
+
+
 def test_nothing_is_removed_unless_somebody_asks_for_it(house: House) -> None:
     house.put_away("done/cat.png", size=10**6)
     house.put_away("failed/dog.png")

@@ -26,8 +26,8 @@ def failed(instance: Instance, *names: str) -> None:
         path.write_bytes(os.fsencode(name))
 
 
-def drop_of(name: str, rests: str | None, sidecar: str | None = None) -> DropRow:
-    return DropRow("d1", name, sidecar, "closed", rests, 0, 1.0)
+def drop_of(name: str, rests: str | None, sidecar: str | None = None, last: str | None = None) -> DropRow:
+    return DropRow("d1", name, sidecar, "closed", rests, 0, 1.0, last)
 
 
 def test_a_picture_goes_back_with_its_sidecar_and_loses_its_reason(instance: Instance) -> None:
@@ -61,6 +61,19 @@ def test_a_picture_whose_name_was_dropped_again_gets_a_number(instance: Instance
 
     assert back == instance.input / "cat-2.png"
     assert files_below(instance.input) == {"cat.png", "cat-2.png", "cat-2.toml"}
+
+
+@pytest.mark.parametrize("sidecar", [None, "cat.toml"])
+def test_a_picture_goes_back_with_what_it_is_to_end_with(instance: Instance, sidecar: str | None) -> None:
+    (instance.input / "cat.last.jpg").write_text("of a new cat")
+    failed(instance, "cat-3.png", "cat-3.toml", "cat-3.last.jpg", "cat-3.error.txt")
+
+    put_back(instance, drop_of("cat.png", "failed/cat-3.png", sidecar, "cat.last.jpg"))
+
+    assert (instance.input / "cat-2.png").read_text() == "cat-3.png"
+    assert (instance.input / "cat-2.last.jpg").read_text() == "cat-3.last.jpg"
+    assert (instance.input / "cat-2.toml").exists() is (sidecar is not None)
+    assert files_below(instance.failed) == ({"cat-3.toml"} if sidecar is None else set())
 
 
 def test_a_sidecar_that_was_taken_away_is_not_missed(instance: Instance) -> None:
@@ -111,6 +124,23 @@ def test_a_picture_that_no_ledger_knows_goes_back_with_its_sidecar(instance: Ins
     assert back == instance.input / "cat-2.png"
     assert back.read_text() == "picture"
     assert (instance.input / "cat-2.png.toml").read_text() == "sidecar"
+
+
+def test_a_picture_that_no_ledger_knows_goes_back_with_what_it_is_to_end_with(instance: Instance) -> None:
+    workspace = Workspace(instance.jobs / "lost")
+    workspace.source.mkdir(parents=True)
+    [(workspace.source / name).write_text(name) for name in ("cat.png", "cat.last.jpg", "cat.TOML")]
+    (instance.input / "cat.last.jpg").write_text("another")
+
+    back = put_back_orphan(instance, workspace)
+
+    assert back == instance.input / "cat-2.png"
+    assert {name: (instance.input / name).read_text() for name in files_below(instance.input)} == {
+        "cat.last.jpg": "another",
+        "cat-2.png": "cat.png",
+        "cat-2.last.jpg": "cat.last.jpg",
+        "cat-2.TOML": "cat.TOML",
+    }
 
 
 def test_a_picture_that_no_ledger_knows_stays_while_input_is_gone(instance: Instance) -> None:

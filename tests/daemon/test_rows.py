@@ -9,7 +9,7 @@ import pytest
 
 from framedaemon.breaker import LONGEST_WAIT_SECONDS
 from framedaemon.ledger import Ledger
-from framedaemon.rows import ENDED, STRIKES, read_drop, read_job
+from framedaemon.rows import ENDED, STRIKES, DropRow, read_drop, read_job
 
 
 @pytest.fixture
@@ -35,6 +35,14 @@ def test_names_come_back_byte_for_byte(path: Path) -> None:
 
     assert os.fsencode(drop.name) == os.fsencode(job.name) == b"caf\xe9.png"
     assert (drop.sidecar, drop.rests) == (None, None)
+
+
+def test_what_belongs_to_a_drop_is_known_by_how_its_names_go_on() -> None:
+    both = DropRow("d", "pets/cat.png", "cat.png.toml", "closed", None, 0, 1.0, "cat.last.jpg")
+    last = DropRow("d", "pets/cat.png", None, "closed", None, 0, 1.0, "cat.last.jpg")
+
+    assert (both.beside, both.sides) == (("cat.png.toml", "cat.last.jpg"), (".png.toml", ".last.jpg"))
+    assert (both.own_sides, last.own_sides) == (both.sides, (".last.jpg", ".toml"))
 
 
 @pytest.mark.parametrize(
