@@ -10,7 +10,7 @@ import torch
 from diffusers import FirstBlockCacheConfig, MagCacheConfig, WanImageToVideoPipeline, WanTransformer3DModel
 from safetensors.torch import load_file
 
-from framedaemon import Placement, StageFailed, open_repository, open_weights
+from framedaemon import JobRejected, Placement, StageFailed, open_repository, open_weights
 from framedaemon.networks import Device
 from framedaemon_wan.denoise import Expert
 from framedaemon_wan.options import WanOptions
@@ -39,7 +39,7 @@ def load_expert(
 ) -> WanTransformer3DModel:
     """The network of ``expert``, where ``placement`` puts it, for the steps ``start`` to ``stop``.
 
-    Raises StageFailed for a LoRA that does not fit, or an attention backend that is not there.
+    Raises JobRejected for a LoRA that does not fit, or an attention backend that is not there.
     """
     network = WanTransformer3DModel.from_pretrained(
         folder, subfolder=_SUBFOLDERS[expert], torch_dtype=device.dtype, local_files_only=True
@@ -68,9 +68,9 @@ def _fuse(network: WanTransformer3DModel, expert: Expert, options: WanOptions, m
             state = WanImageToVideoPipeline.lora_state_dict(tensors)
             WanImageToVideoPipeline.load_lora_into_transformer(state, network, adapter_name=_ADAPTER)
         except (ValueError, KeyError, RuntimeError, IndexError) as error:
-            raise StageFailed(f"[generate] loras: {name} does not fit this model: {error}") from error
+            raise JobRejected(f"[generate] loras: {name} does not fit this model: {error}") from error
         if _ADAPTER not in getattr(network, "peft_config", {}):
-            raise StageFailed(f"[generate] loras: {name} holds nothing for this model")
+            raise JobRejected(f"[generate] loras: {name} holds nothing for this model")
         network.fuse_lora(lora_scale=scale, adapter_names=[_ADAPTER])
         network.unload_lora()  # before the next one comes: peft would take back what is fused
 
@@ -93,7 +93,7 @@ def _set_attention(network: WanTransformer3DModel, wanted: str, device: Device) 
         except (ImportError, RuntimeError, ValueError) as error:
             if wanted != "auto":
                 reason = str(error).splitlines()[0]
-                raise StageFailed(f"[generate] attention: {wanted} is not to be had here: {reason}") from error
+                raise JobRejected(f"[generate] attention: {wanted} is not to be had here: {reason}") from error
         else:
             return name
     return "native"

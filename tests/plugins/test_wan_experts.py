@@ -14,7 +14,7 @@ diffusers = pytest.importorskip("diffusers")
 
 from safetensors.torch import save_file  # noqa: E402
 
-from framedaemon import Placement, StageFailed  # noqa: E402
+from framedaemon import JobRejected, Placement, StageFailed  # noqa: E402
 from framedaemon.adding import add  # noqa: E402
 from framedaemon.catalogue import Catalogue  # noqa: E402
 from framedaemon.networks import Device  # noqa: E402
@@ -109,7 +109,7 @@ def test_a_lora_of_another_model_is_refused_by_name(pipeline: Path, models: Path
     catalogue = Catalogue(load_plugins(None), models, keep_free_bytes=0)
     add(catalogue, tmp_path / "other.safetensors", "wan", "other", [].append, lambda done, total: None)
 
-    with pytest.raises(StageFailed, match="loras: wan-other does not fit this model"):
+    with pytest.raises(JobRejected, match="loras: wan-other does not fit this model"):
         expert(pipeline, "high", Placement(threads=1, models=models), loras=[{"weights": "wan-other"}])
 
 
@@ -140,7 +140,7 @@ def test_an_attention_backend_is_taken_where_it_is_there_and_said(pipeline: Path
 
 
 def test_an_attention_backend_that_is_not_there_is_refused_by_name(pipeline: Path) -> None:
-    with pytest.raises(StageFailed, match="attention: sage is not to be had here"):
+    with pytest.raises(JobRejected, match="attention: sage is not to be had here"):
         expert(pipeline, attention="sage")
 
 
