@@ -143,6 +143,26 @@ def test_a_picture_whose_videos_are_done_rests_in_done_with_its_sidecar(desk: De
     assert not desk.workspace.folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("moved", "rests"),
+    [([], None), (["cat.toml"], "done/pets/cat.png"), (["cat.toml", "cat.last.png"], "done/pets/cat.png")],
+)
+def test_a_place_is_kept_as_long_as_something_of_the_picture_is_there(
+    desk: Desk, moved: list[str], rests: str | None
+) -> None:
+    """The folder was there before a crash, and is gone when the rest is to follow."""
+    (desk.workspace.source / "cat.last.png").write_bytes(b"picture")
+    desk.ledger.set_last("d1", "cat.last.png")
+    desk.ledger.finish("d1-1", "done", "", 3.0)
+    desk.ledger.closing("d1", "done/pets/cat.png")
+    [(desk.workspace.source / name).unlink() for name in moved]
+
+    with pytest.raises(FileNotFoundError):
+        desk.closing.close_drop(desk.ledger.drop("d1"))
+
+    assert desk.ledger.drop("d1").rests == rests
+
+
 def test_a_picture_that_failed_keeps_its_sidecar_and_its_reason_under_one_number(desk: Desk) -> None:
     (desk.instance.failed / "pets").mkdir()
     (desk.instance.failed / "pets" / "cat.png").write_bytes(b"another cat")
