@@ -96,9 +96,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _part(folder: Path) -> Part:
-    tensors = [tensor for path in sorted(folder.glob("*.safetensors")) for tensor in _tensors(path)]
+    files = [path for path in sorted(folder.glob("*.safetensors")) if "." not in path.stem]  # others are variants
+    tensors = [tensor for path in files for tensor in _tensors(path)]
     if not tensors:
-        raise JobRejected(f"[generate] weights: {folder.parent.name}/{folder.name} holds no safetensors")
+        raise JobRejected(
+            f"[generate] weights: {folder.parent.name}/{folder.name} holds no safetensors; files of a variant "
+            "(model.fp16.safetensors) are not read"
+        )
     numbers, lengths = zip(*tensors, strict=True)
     return Part(sum(numbers), max(numbers), sum(lengths))
 

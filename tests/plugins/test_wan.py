@@ -244,6 +244,21 @@ def test_a_folder_that_is_none_of_wans_is_refused_in_words(tmp_path: Path, spoil
         read_facts(tmp_path)
 
 
+def test_files_of_a_variant_are_not_counted_and_do_not_do(tmp_path: Path) -> None:
+    _folder(tmp_path)
+    plain = tmp_path / "text_encoder" / "m.safetensors"
+    counted = read_facts(tmp_path).text
+
+    variant = plain.with_name("m.fp16.safetensors")
+    variant.write_bytes(plain.read_bytes())
+    beside = read_facts(tmp_path).text
+    plain.unlink()
+
+    assert beside == counted
+    with pytest.raises(JobRejected, match="text_encoder holds no safetensors; files of a variant"):
+        read_facts(tmp_path)
+
+
 def test_a_repository_is_told_by_its_small_files(tmp_path: Path) -> None:
     _folder(tmp_path, weights=b"not come yet")
 
