@@ -260,10 +260,11 @@ class _Look:
         pairs = pair_up(files)
         lonely = files.keys() - pairs.keys()
         for name, pair in pairs.items():
-            status, beside = files[name], {prefix + side: files[side] for side in pair.beside}
-            lonely.difference_update(pair.beside)
-            for side in beside:
-                self.users[side] = self.users.get(side, 0) + 1
+            status, beside = files[name], {}
+            for side in pair.beside:
+                lonely.discard(side)
+                beside[prefix + side] = files[side]
+                self.users[prefix + side] = self.users.get(prefix + side, 0) + 1
             if (exclude and prefix + name in exclude) or _empty(status):
                 continue
             seen = self._settle(prefix + name, {prefix + name: status, **beside})

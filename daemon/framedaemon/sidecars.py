@@ -8,7 +8,7 @@ to the folder.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 SUFFIX = ".toml"
@@ -65,7 +65,7 @@ def pair_up(names: Iterable[str]) -> dict[str, Pair]:
         return dict.fromkeys(names, Pair(None))
     pictures = {name: name.rpartition(".")[0] or name for name in names if name not in toml and name not in lasts}
     sidecars, ends = _assign(pictures, filter(is_sidecar, toml)), _assign(pictures, lasts)
-    return {name: _pair(sidecars[name], ends[name]) for name in pictures}
+    return {name: _pair(sidecars.get(name, ()), ends.get(name, ())) for name in pictures}
 
 
 def _assign(pictures: Mapping[str, str], names: Iterable[str]) -> dict[str, list[str]]:
@@ -73,6 +73,8 @@ def _assign(pictures: Mapping[str, str], names: Iterable[str]) -> dict[str, list
     owned: dict[str, list[str]] = {}
     for name in sorted(names):
         owned.setdefault(owner_of(name) or "", []).append(name)
+    if not owned:
+        return {}
     needed = {stem for name, stem in pictures.items() if name not in owned}
     return {name: _rivals(name, stem, owned, stem in needed) for name, stem in pictures.items()}
 
@@ -83,7 +85,10 @@ def _rivals(name: str, stem: str, owned: Mapping[str, list[str]], needed: bool) 
     return own + ([] if own and needed else common)
 
 
-def _pair(sidecars: list[str], lasts: list[str]) -> Pair:
-    said = [("sidecars", sidecars), ("last pictures", lasts)]
-    refusals = [f"has several {what}, {' and '.join(names)}; keep one of them" for what, names in said if names[1:]]
-    return Pair(next(iter(sidecars), None), "; ".join(refusals) or None, next(iter(lasts), None))
+def _pair(sidecars: Sequence[str], lasts: Sequence[str]) -> Pair:
+    refusals = [
+        f"has several {what}, {' and '.join(names)}; keep one of them"
+        for what, names in (("sidecars", sidecars), ("last pictures", lasts))
+        if len(names) > 1
+    ]
+    return Pair(sidecars[0] if sidecars else None, "; ".join(refusals) or None, lasts[0] if lasts else None)
