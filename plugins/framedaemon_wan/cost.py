@@ -59,10 +59,11 @@ def tokens(facts: Facts, width: int, height: int, frames: int) -> int:
     return (1 + (frames - 1) // 4) * (height // facts.scale // 2) * (width // facts.scale // 2)
 
 
-def phases(facts: Facts, width: int, height: int, segment: int, frames: int) -> tuple[Phase, ...]:
+def phases(facts: Facts, width: int, height: int, segment: int, frames: int, fused: bool = False) -> tuple[Phase, ...]:
     """What Wan does one after the other, each giving its memory back, for frames of ``width`` x ``height``.
 
-    segment: frames that are drawn at once, 4k + 1.  frames: of the whole clip.
+    segment: frames that are drawn at once, 4k + 1.  frames: of the whole clip.  fused: LoRA is added to the experts,
+    whose files are then copied where they would have been mapped.
     """
     shape, pixels = _SHAPES[facts.kind], width * height
     work = tokens(facts, width, height, segment) * shape.token
@@ -74,7 +75,7 @@ def phases(facts: Facts, width: int, height: int, segment: int, frames: int) -> 
     return (
         _of_16_bits("text", facts.text, 1.0, 0, narrows=False),
         Phase("condition", vae, work=pixels * shape.encoding, tiled=True),
-        *(_of_16_bits(name, part, shape.narrows, work) for name, part in experts),
+        *(_of_16_bits(name, part, shape.narrows, work, fused=fused) for name, part in experts),
         Phase("decode", vae, work=pixels * shape.decoding, tiled=True, spill=spill),
     )
 
@@ -101,7 +102,7 @@ def kept_bytes(facts: Facts, width: int, height: int, segment: int, segments: in
     return 2 * 4 * latents + condition + segments * (latents + 3 * width * height) + _TEXT
 
 
-def _of_16_bits(name: str, part: Part, streams: float, work: int, narrows: bool = True) -> Phase:
+def _of_16_bits(name: str, part: Part, streams: float, work: int, narrows: bool = True, fused: bool = False) -> Phase:
     """A transformer: what does not stream, biases and norms and what embeds, is counted in float32."""
     streaming = int(part.numbers * streams)
     return Phase(
@@ -110,7 +111,7 @@ def _of_16_bits(name: str, part: Part, streams: float, work: int, narrows: bool 
         streams=2 * streaming,
         narrows=narrows,
         layer=2 * min(part.layer, streaming),
-        read=2 * part.numbers if part.bytes != 2 * part.numbers else 0,
+        read=2 * part.numbers if fused or part.bytes != 2 * part.numbers else 0,
         work=work,
     )
 

@@ -90,6 +90,11 @@ class WanOptions(GeneratorOptions):
         return (self.guidance or 0) > 1
 
     @property
+    def fused(self) -> bool:
+        """Whether LoRA is added to the experts."""
+        return bool(self.loras) or self.speed == "lightning"
+
+    @property
     def experts(self) -> tuple[Literal["high", "low"], ...]:
         """Those that denoise, in their order."""
         return ("high",) if self.facts.low is None else ("high", "low")

@@ -152,7 +152,7 @@ class Wan:
             if options.force or on_cpu < _PATIENCE
             else f"[generate] use: wan would take about {on_cpu / 3600:.0f} hours on a CPU, which is all there is room "
             "on: give a smaller size, fewer frames or steps, or say force = true to wait so long",
-            phases=phases(facts, gives.width, gives.height, longest, gives.frames),
+            phases=phases(facts, gives.width, gives.height, longest, gives.frames, fused=options.fused),
         )
 
     @contextmanager

@@ -73,6 +73,7 @@ def test_lightning_draws_in_four_steps_without_guidance_by_its_loras() -> None:
 
     assert (fast.steps, fast.guidance, fast.guidance_low, fast.shift) == (4, 1.0, 1.0, 5.0)
     assert LIGHTNING.name in Wan().chosen_weights(Path("nowhere"), fast)
+    assert fast.fused and not options().fused
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,15 @@ def test_only_files_of_other_than_16_bits_take_main_memory_while_they_are_read()
     assert read == [0, 0, 0, 2 * A14B.low.numbers if A14B.low else 0, 0]
 
 
+def test_experts_that_lora_is_added_to_take_main_memory_whatever_their_files() -> None:
+    numbers = A14B.high.numbers
+    repacked = replace(A14B.high, bytes=2 * numbers)
+
+    read = [phase.read for phase in phases(replace(A14B, high=repacked, low=repacked), 832, 480, 81, 81, fused=True)]
+
+    assert read == [0, 0, 2 * numbers, 2 * numbers, 0]
+
+
 def test_tiles_spill_no_more_than_the_finished_video_and_its_borders() -> None:
     video = 161 * 832 * 1216 * 3
 
