@@ -127,7 +127,7 @@ def test_a_model_that_is_not_here_is_counted_as_it_is_published(command: Command
     step = card["plan"]["steps"][0]
     assert [phase["name"] for phase in step["phases"]] == ["text", "condition", "high noise", "low noise", "decode"]
     assert step["placement"]["storage"] == "float8"
-    assert "[generate] weights: wan-i2v-a14b is not here: counted as it is published" in card["plan"]["notes"]
+    assert "[generate] weights: wan-i2v-a14b-bf16 is not here: counted as it is published" in card["plan"]["notes"]
 
 
 def test_an_ordinary_explanation_says_what_each_phase_takes(command: Commands, instance: Instance) -> None:
