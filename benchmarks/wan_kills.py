@@ -46,7 +46,7 @@ def main() -> None:
 def make(folder: Path, kind: str, steps: int, point: str | None) -> Instance:
     """An instance that has made its one picture into a video, its worker killed at ``point``."""
     instance = make_instance(folder, config_with_models(CONFIG, folder))
-    make_deadly(instance, kind, point)
+    make_deadly(instance, kind, *([] if point is None else [point]))
     drop(instance, "cat.png", recipe(steps=steps), side=96)
     with redirect_stdout(io.StringIO()):  # its log
         run_all(instance)

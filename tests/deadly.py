@@ -1,4 +1,4 @@
-"""A drop-in plugin that draws as wan does, and at one point, once, kills its own worker or runs out of memory."""
+"""A drop-in plugin that draws as wan does, and at given points kills its own worker or runs out of memory."""
 
 from __future__ import annotations
 
@@ -46,8 +46,9 @@ def pass_by(point):
     with (HERE / "points").open("a") as file:
         file.write(f"{os.getpid()} {point}\\n")
     told = HERE / "kill-at"
-    if told.exists() and told.read_text() == point:
-        told.unlink()
+    waiting = told.read_text().splitlines() if told.exists() else []
+    if waiting and waiting[0] == point:
+        told.write_text("\\n".join(waiting[1:]))
         if (HERE / "no-memory").exists():
             raise OutOfMemory("the device has no room")
         os.kill(os.getpid(), signal.SIGKILL)
@@ -59,10 +60,10 @@ def generators():
 '''
 
 
-def make_deadly(instance: Instance, kind: str, point: str | None, no_memory: bool = False) -> None:
+def make_deadly(instance: Instance, kind: str, *deaths: str, no_memory: bool = False) -> None:
     """Put the plugin into the instance, and a tiny pipeline beside it.
 
-    point: where the worker is to die; with ``no_memory`` it lives, and runs out of memory there.
+    deaths: where a worker is to die, one after the other; with ``no_memory`` it lives, and runs out of memory there.
     """
     from framedaemon.repositories import adopt_folder
 
@@ -73,8 +74,7 @@ def make_deadly(instance: Instance, kind: str, point: str | None, no_memory: boo
     adopt_folder(models, "deadly-tiny", "deadly", folder, lambda done, total: None)
     if no_memory:
         (instance.plugins / "no-memory").touch()
-    if point is not None:
-        (instance.plugins / "kill-at").write_text(point, encoding="utf-8")
+    (instance.plugins / "kill-at").write_text("\n".join(deaths), encoding="utf-8")
 
 
 def points(instance: Instance) -> list[list[str]]:

@@ -74,8 +74,8 @@ class Drawing:
     options: WanOptions
     folder: Path
     """Of the pipeline."""
-    weights: str
-    """A digest of all weights that take part."""
+    weights: tuple[str, ...]
+    """sha256 of all weights that take part, the pipeline's first."""
     placement: Placement
     device: Device
     scratch: Scratch
@@ -133,13 +133,13 @@ class Drawing:
 
     def _text(self) -> list[Tensor]:
         texts = (self.options.prompt, *([self.options.negative_prompt] if self.options.guided else []))
-        key = f"{self.weights} {self.device.dtype} {texts}"
+        key = f"{self.weights[0]} {self.device.dtype} {texts}"
         path = self.scratch.folder / "text.safetensors"
         kept = read_checkpoint(path, key)
         if kept is None:
             self.scratch.progress("text", 0.0)
             where = self.placement.models / ".embeddings"
-            found = embed(texts, self.folder, self.device, where, self.weights, streamed(self.placement))
+            found = embed(texts, self.folder, self.device, where, self.weights[0], streamed(self.placement))
             kept = Checkpoint({str(number): one for number, one in enumerate(found)})
             write_checkpoint(path, key, kept)
         return [kept.tensors[str(number)] for number in range(len(texts))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -166,7 +165,7 @@ class Wan:
 
         names = self.chosen_weights(placement.models, options)
         folder = open_repository(placement.models, names[0])
-        digest = sha256("\n".join(read_record(placement.models, name).get("sha256", "") for name in names).encode())
+        hashes = tuple(str(read_record(placement.models, name).get("sha256", "")) for name in names)
         with device_for(placement) as device:
 
             def generate(takes: Source, scratch: Scratch) -> Iterator[Frame]:
@@ -174,9 +173,7 @@ class Wan:
                 picture = fitted(_picture(takes), gives.width, gives.height, options.fit)
                 last = _last(_picture(takes), picture, options)
                 segments = _segments(gives, options)
-                return Drawing(
-                    picture, last, segments, options, folder, digest.hexdigest(), placement, device, scratch
-                ).frames()
+                return Drawing(picture, last, segments, options, folder, hashes, placement, device, scratch).frames()
 
             yield generate
 

@@ -18,9 +18,13 @@ diffusers = pytest.importorskip("diffusers")
 transformers = pytest.importorskip("transformers")
 
 from PIL import Image  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 
 from framedaemon import Picture, Placement, Scratch  # noqa: E402
+from framedaemon.adding import add  # noqa: E402
+from framedaemon.catalogue import Catalogue  # noqa: E402
 from framedaemon.diffusion import read_checkpoint  # noqa: E402
+from framedaemon.plugins import load_plugins  # noqa: E402
 from framedaemon_wan import Wan, WanOptions  # noqa: E402
 from framedaemon_wan.geometry import fitted  # noqa: E402
 from tiny_pipelines import adopt_tiny_pipeline  # noqa: E402
@@ -88,7 +92,7 @@ def test_stages_one_after_the_other_draw_what_one_call_draws(kind: str, bench: B
 def test_a_clip_interrupted_at_each_step_and_stage_is_drawn_as_if_nothing_had_happened(
     kind: str, bench: Bench, tmp_path: Path
 ) -> None:
-    options = bench.options(kind)
+    options = bench.options(kind, frames=5, width=64, height=32)
     whole, told = bench.clip(options, tmp_path / "whole"), []
     bench.clip(options, tmp_path / "counted", progress=lambda what, fraction: told.append((what, fraction)))
 
@@ -140,6 +144,19 @@ def test_a_strip_shows_what_a_clip_will_be_while_it_is_drawn(bench: Bench, tmp_p
     assert size == (3 * 12 * 120 // 8, 120)
     assert notes["segment 1 sketch"].startswith("data:image/jpeg;base64,")
     assert len(notes["segment 1 sketch"]) < 20_000
+
+
+def test_words_are_embedded_once_for_a_model_whatever_is_added_to_it(bench: Bench, tmp_path: Path) -> None:
+    lora, shapes = tmp_path / "style.safetensors", {"A": (4, 24), "B": (24, 4)}
+    save_file({f"transformer.blocks.0.attn1.to_q.lora_{side}.weight": torch.ones(*shapes[side]) for side in "AB"}, lora)
+    add(Catalogue(load_plugins(None), bench.models, 0), lora, "wan", "style", [].append, lambda done, total: None)
+    bench.clip(bench.options("i2v-a14b", prompt="once"), tmp_path / "plain")
+    kept = sorted(path.stat().st_mtime_ns for path in (bench.models / ".embeddings").iterdir())
+
+    styled = bench.options("i2v-a14b", prompt="once", loras=[{"weights": "wan-style"}])
+    bench.clip(styled, tmp_path / "styled")
+
+    assert sorted(path.stat().st_mtime_ns for path in (bench.models / ".embeddings").iterdir()) == kept
 
 
 def test_tiles_on_disk_draw_what_the_tiled_vae_draws(bench: Bench, tmp_path: Path) -> None:
