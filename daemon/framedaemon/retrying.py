@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from framedaemon.instance import Instance
 from framedaemon.ledger import DropRow
-from framedaemon.naming import free_paths
+from framedaemon.naming import free_path, free_paths
 from framedaemon.shares import Shares
 from framedaemon.sidecars import owner_of
 from framedaemon.workspace import Workspace, move, real_folder
@@ -48,8 +48,8 @@ def _move_back(rests: Path, folder: Path, drop: DropRow) -> str:
 def put_back_orphan(instance: Instance, workspace: Workspace) -> Path | None:
     """Move a picture that no ledger knows of, as after a new one was begun, from tmp/jobs/ back into input/.
 
-    Returns where it is; None when none is there. What belongs to it goes first. Raises OSError where input/ does not
-    take it.
+    Returns where it is; None when none is there. What belongs to it goes first, and goes back without it too. Raises
+    OSError where input/ does not take it.
     """
     files = sorted(workspace.source.iterdir()) if workspace.source.is_dir() else []
     beside = [file for file in files if owner_of(file.name) is not None]
@@ -62,4 +62,7 @@ def put_back_orphan(instance: Instance, workspace: Workspace) -> Path | None:
                     move(file, side_target)
                 move(picture, target)
             return instance.input / target.name
+    for file in beside:  # its picture never came so far
+        with Shares(instance).held(instance.input) as folder:
+            move(file, free_path(folder, file.name))
     return None

@@ -155,6 +155,16 @@ def test_a_picture_that_no_ledger_knows_stays_while_input_is_gone(instance: Inst
     assert (workspace.source / "cat.png").exists()
 
 
+def test_what_belongs_to_a_picture_that_is_elsewhere_goes_back_alone(instance: Instance) -> None:
+    workspace = Workspace(instance.jobs / "lost")
+    workspace.source.mkdir(parents=True)
+    [(workspace.source / name).write_text(name) for name in ("cat.last.jpg", "cat.toml")]
+
+    assert put_back_orphan(instance, workspace) is None
+
+    assert files_below(instance.input) == {"cat.last.jpg", "cat.toml"}
+
+
 def test_a_folder_without_a_picture_gives_nothing_back(instance: Instance) -> None:
     workspace = Workspace(instance.jobs / "lost")
     workspace.job(1)
