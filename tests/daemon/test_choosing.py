@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from fakes import Blend, Raw, Squares, footage, machine, registry_of
+from fakes import GIB, Blend, Raw, Squares, footage, machine, registry_of
 from framedaemon.choosing import check_recipe, unready_stages
 from framedaemon.errors import StageFailed
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
@@ -53,6 +55,22 @@ def test_every_stage_that_lacks_something_is_listed_with_its_kind() -> None:
         "generate interrupted": "its probe was killed",
         "interpolate film": "no weights",
     }
+
+
+def test_auto_takes_what_wants_a_gpu_only_where_there_is_one_or_by_name() -> None:
+    class Slow(Squares):
+        wants_accelerator = True
+
+    registry = registry_of(Squares(), Slow(name="slow", preference=50), Blend(), Raw())
+    gpu = replace(machine(), device="cuda:0", vram=8 * GIB)
+
+    on_cpu, on_gpu = plan_of(registry=registry), plan_of(registry=registry, on=gpu)
+    named = plan_of(recipe_for(use=("slow", "auto", "auto")), registry)
+
+    assert [plan.generate.task.name for plan in (on_cpu, on_gpu, named)] == ["squares", "slow", "slow"]
+    assert on_cpu.passed_over == (
+        'slow cannot work here: hours of work without a GPU: use = "slow" has it all the same',
+    )
 
 
 def test_auto_passes_over_what_does_not_take_such_a_file() -> None:

@@ -7,7 +7,20 @@ from typing import Any
 
 import pytest
 
-from fakes import GIB, Blend, BlendOptions, Raw, Squares, footage, machine, offering, picture, plugin, registry_of
+from fakes import (
+    GIB,
+    Blend,
+    BlendOptions,
+    Raw,
+    Squares,
+    SquaresOptions,
+    footage,
+    machine,
+    offering,
+    picture,
+    plugin,
+    registry_of,
+)
 from framedaemon.clip import ClipSpec
 from framedaemon.disk import Need
 from framedaemon.errors import JobRejected, OutOfMemory, StageFailed
@@ -164,6 +177,16 @@ def test_notes_come_from_the_source_the_choice_and_the_encoder() -> None:
 
     assert film.notes == ("[generate] brush: not for squares, passed over", "sound is left out")
     assert still.notes == ("turned upright",)
+
+
+def test_what_a_generator_remarks_is_noted() -> None:
+    class Rounding(Squares):
+        def remarks(self, takes: Source, options: SquaresOptions) -> tuple[str, ...]:
+            return (f"{options.frames} frames, as asked",)
+
+    plan = plan_of(recipe_for({"frames": 4}), registry_of(Rounding(), Blend(), Raw()))
+
+    assert plan.notes == ("4 frames, as asked",)
 
 
 # --- refusals
