@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from structlog.testing import capture_logs
 
 from framedaemon.approval import approve, origin_of, waiting_in
 from framedaemon.instance import Instance
@@ -72,13 +73,14 @@ def test_what_waits_is_known_with_what_there_is_to_look_at(instance: Instance) -
     assert sorted(found) == [("cat.png", ("cat.preview.mp4",)), ("pets/dog.png", ("pets/dog.preview.mp4",))]
 
 
-def test_the_log_says_how_to_approve(instance: Instance, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_log_says_how_to_approve(instance: Instance) -> None:
     """By a name that shells take."""
     drop(instance, "a cat.png", PREVIEW)
 
-    run_all(instance)
+    with capture_logs() as lines:
+        run_all(instance)
 
-    assert "framedaemon approve 'a cat.png'" in capsys.readouterr().out
+    assert "framedaemon approve 'a cat.png'" in str(lines)
 
 
 # --- approval
