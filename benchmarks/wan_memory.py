@@ -5,7 +5,7 @@
 
 Each row is a process of its own, tiny networks of the real classes on the CPU. First the clip is denoised; then, in
 the process that is measured, its latents are decoded, filled in by flow to twice the frames and encoded, as in a job
-that goes on after a kill. With ``--split`` the experts are ``--wide`` times wider, hundreds of megabytes each: the stages
+that goes on after a kill. With ``--split`` the experts are ``--wide`` times wider, hundreds of megabytes each: stages
 one after the other, each with its own alone, against one call of diffusers' pipeline; latents and frames are compared.
 """
 

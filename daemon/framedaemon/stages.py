@@ -177,8 +177,8 @@ class Generator(Protocol[G]):
     One that can end a clip with a picture that was given for that, `Picture.last`, says so by
     ``takes_last: ClassVar[bool] = True``; with others the plan notes that they cannot.
 
-    One that gives not quite what was asked for has ``remarks(takes, options) -> tuple[str, ...]``: sentences for the plan
-    and the receipt. Pure. One that takes hours without a GPU says so by ``wants_accelerator: ClassVar[bool] = True``:
+    One that gives not quite what was asked for has ``remarks(takes, options) -> tuple[str, ...]``: sentences for plan
+    and receipt. Pure. One that takes hours without a GPU says so by ``wants_accelerator: ClassVar[bool] = True``:
     ``use = "auto"`` passes it over on a CPU.
 
     One that knows what is cheap has ``previewed(options) -> options``: for a preview of the clip that ``options`` mean,
