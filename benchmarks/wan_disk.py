@@ -68,11 +68,16 @@ def bytes_of(job: Path) -> dict[str, int]:
             found["all"] += size
             if path.parent.name == "generate" or "tiles" in path.parent.name:
                 found["all but the video"] += size
-                kind = (
-                    "tiles" if "tiles" in path.parent.name else path.name.strip(".").split(".")[0].lstrip("0123456789-")
-                )
+                kind = kind_of(path)
                 found[kind] = found.get(kind, 0) + size
     return found
+
+
+def kind_of(path: Path) -> str:
+    if "tiles" in path.parent.name:
+        return "tiles"
+    name = path.name.strip(".").split(".")[0].lstrip("0123456789-")
+    return "being written" if name.startswith("tmp") else name
 
 
 if __name__ == "__main__":

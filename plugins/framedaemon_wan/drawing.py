@@ -83,6 +83,8 @@ class Drawing:
     def frames(self) -> Iterator[Frame]:
         """The clip's frames from ``scratch.start`` on, (H, W, 3) uint8."""
         torch.set_num_threads(self.placement.threads)  # a setting of each thread, and this one pulls the frames
+        for left in self.scratch.folder.glob("tmp??????"):  # what safetensors was writing when an attempt was killed
+            left.unlink(missing_ok=True)
         before: End | None = None
         for segment in self.segments:
             key = self._key(segment, before)

@@ -123,6 +123,14 @@ def test_a_smaller_placement_goes_on_with_what_a_larger_one_left(bench: Bench, t
     assert clip.shape == (9, 64, 96, 3)
 
 
+def test_what_was_half_written_when_an_attempt_was_killed_is_gone_with_the_next(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "tmpA1b2C3").write_bytes(b"half a checkpoint")
+
+    bench.clip(bench.options("ti2v-5b", frames=1), tmp_path)
+
+    assert not list(tmp_path.glob("tmp*"))
+
+
 def test_a_clip_of_another_recipe_begins_anew(bench: Bench, tmp_path: Path) -> None:
     other = bench.options("i2v-a14b", prompt="a stone")
     bench.clip(bench.options("i2v-a14b"), tmp_path)
