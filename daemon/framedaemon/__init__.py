@@ -65,7 +65,14 @@ if TYPE_CHECKING:
         VideoSpec,
     )
     from framedaemon.task import StageTask
-    from framedaemon.weights import choose_weights, find_weights, open_repository, open_weights, read_record
+    from framedaemon.weights import (
+        choose_weights,
+        find_weights,
+        open_repository,
+        open_weights,
+        read_record,
+        tensor_sizes,
+    )
 
 __version__ = "0.1.0"
 
@@ -156,6 +163,7 @@ _HOMES = {
         "open_repository",
         "open_weights",
         "read_record",
+        "tensor_sizes",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -243,4 +251,5 @@ __all__ = [
     "open_weights",
     "parse_rate",
     "read_record",
+    "tensor_sizes",
 ]

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 from collections.abc import Mapping, Sequence
+from math import prod
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -25,6 +27,8 @@ from framedaemon.published import NAME, Repository, Row, check_name
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_LONGEST_HEADER = 100 << 20  # bytes, as safetensors itself has it
 
 
 def models_folder(chosen: str, root: Path, environ: Mapping[str, str]) -> Path:
@@ -133,6 +137,26 @@ def open_repository(models: Path, name: str) -> Path:
     if fault is not None:
         raise StageFailed(f"{fault}; {_mend(models, name)} puts it right")
     return folder_of(models, name)
+
+
+def tensor_sizes(path: Path) -> dict[str, tuple[int, int]]:
+    """How many numbers and bytes each tensor of the safetensors file at ``path`` has, by its header alone: no torch.
+
+    Raises ValueError, in a sentence, for a file that is none, or damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > _LONGEST_HEADER:
+                raise ValueError("its header is too long")
+            header = json.loads(file.read(length))
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        return {
+            name: (prod(entry["shape"]), entry["data_offsets"][1] - entry["data_offsets"][0])
+            for name, entry in tensors.items()
+        }
+    except (OSError, ValueError, struct.error, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path.parent.name}/{path.name} is damaged") from error
 
 
 def fault_of(models: Path, name: str) -> str | None:

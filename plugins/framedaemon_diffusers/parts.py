@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Literal
 
+from framedaemon import tensor_sizes
+
 Role = Literal["reads", "denoises", "decodes"]
 
-_LONGEST_HEADER = 100 << 20  # bytes, as safetensors itself has it
 _ROLES: dict[str, Role] = {"transformer": "denoises", "transformer_2": "denoises", "unet": "denoises", "vae": "decodes"}
 _VARIANTS = ("fp16", "bf16")
 
@@ -45,7 +43,7 @@ def read_parts(folder: Path, variant: str | None) -> tuple[Part, ...]:
         wanted = [path for path in files if variant is not None and f".{variant}" in path.name]
         layers: dict[str, int] = {}
         for path in wanted or [path for path in files if _plain(path.name)]:
-            for name, numbers in _tensors(path).items():
+            for name, (numbers, _) in tensor_sizes(path).items():
                 layer = _layer(name)
                 layers[layer] = layers.get(layer, 0) + numbers
         if layers:
@@ -63,16 +61,3 @@ def _layer(name: str) -> str:
     words = name.split(".")
     depth = next((place + 1 for place, word in enumerate(words) if word.isdecimal()), len(words))
     return ".".join(words[:depth])
-
-
-def _tensors(path: Path) -> dict[str, int]:
-    """How many numbers each tensor of a safetensors file has."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > _LONGEST_HEADER:
-                raise ValueError("its header is too long")
-            header = json.loads(file.read(length))
-        return {name: prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path.parent.name}/{path.name} is damaged") from error

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import struct
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-from framedaemon import JobRejected
-
-_LONGEST_HEADER = 100 << 20  # bytes, as safetensors itself has it
+from framedaemon import JobRejected, tensor_sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +106,6 @@ def _part(folder: Path) -> Part:
 def _tensors(path: Path) -> list[tuple[int, int]]:
     """How many numbers and bytes each tensor of a safetensors file has."""
     try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > _LONGEST_HEADER:
-                raise ValueError("its header is too long")
-            header = json.loads(file.read(length))
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        return [(prod(entry["shape"]), entry["data_offsets"][1] - entry["data_offsets"][0]) for entry in tensors]
-    except (OSError, ValueError, struct.error, LookupError, TypeError, AttributeError) as error:
+        return list(tensor_sizes(path).values())
+    except ValueError as error:
         raise JobRejected(f"[generate] weights: {path.name} is damaged: framedaemon models verify") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from framedaemon.weights import (
     open_repository,
     open_weights,
     record_of,
+    tensor_sizes,
 )
 
 ROW = Weights(
@@ -273,3 +275,29 @@ def test_what_is_missing_is_said_with_the_command_that_brings_it(repository: Pat
         "`framedaemon models list` shows what there is, and `framedaemon models add PATH --for toy --as x` takes in "
         "what is yours",
     ]
+
+
+# --- headers
+
+
+def _header(text: bytes) -> bytes:
+    return struct.pack("<Q", len(text)) + text
+
+
+def test_a_header_tells_how_large_tensors_are(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(_header(b'{"__metadata__": {"format": "pt"}, "a": {"shape": [2, 3], "data_offsets": [4, 16]}}'))
+
+    assert tensor_sizes(path) == {"a": (6, 12)}
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00" * 3, struct.pack("<Q", 1 << 60), _header(b"[]"), _header(b'{"a": 1}'), _header(b'{"a": {}}')]
+)
+def test_a_header_that_is_none_is_said_by_file(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "vae" / "m.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(data)
+
+    with pytest.raises(ValueError, match=r"^vae/m\.safetensors is damaged$"):
+        tensor_sizes(path)
