@@ -9,10 +9,11 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+from answering import answering
 from framedaemon.fetching import place_of
 from framedaemon.published import Source, Weights, WheelMember
 
@@ -199,25 +200,9 @@ def web(data: bytes) -> Iterator[Web]:
     """A running server on this machine."""
     served = Web(data)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            try:
-                served.answer(self)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Tests read ``asked``."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    served.url = f"http://127.0.0.1:{server.server_port}/net.pkl"
-    try:
-        yield served
-    finally:
-        served.go.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(served.answer) as url:
+        served.url = f"{url}/net.pkl"
+        try:
+            yield served
+        finally:
+            served.go.set()
