@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from framedaemon.cli import approving, making, models, pruning, queue, running, setting_up
+from framedaemon.cli import approving, making, models, plugins, pruning, queue, running, setting_up
 from framedaemon.errors import FramedaemonError, SettingsError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (running, setting_up, making, queue, approving, models, pruning):
+for _module in (running, setting_up, making, queue, approving, models, plugins, pruning):
     _module.add_to(app)
 
 

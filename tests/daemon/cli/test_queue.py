@@ -1,4 +1,4 @@
-"""status, jobs, retry, cancel and plugins, on an instance that has seen some work."""
+"""status, jobs, retry and cancel, on an instance that has seen some work."""
 
 from __future__ import annotations
 
@@ -309,27 +309,6 @@ def test_a_running_daemon_is_seen_and_told(command: Commands, instance: Instance
     assert table.startswith(f"daemon runs, process {running.process.pid}")
     assert (said.code, said.out) == (0, f"{facts['current']['job']}: the daemon was told\n")
     assert jobs_of(instance)[-1].state == "cancelled"
-
-
-def test_plugins_are_listed_with_what_they_offer(command: Commands, instance: Instance) -> None:
-    said = command("plugins")
-    facts = {plugin["name"]: plugin for plugin in command("plugins", "--json").json}
-
-    assert said.code == 0
-    assert len([line for line in said.out.splitlines() if not line.startswith(" ")]) == len(facts)
-    assert facts["stages"]["stages"] == ["generate faulty", "interpolate blend"]
-    assert facts["stages"]["origin"] == str(instance.plugins / "stages.py")
-    assert facts["ffmpeg"]["origin"].startswith("framedaemon ")
-
-
-def test_a_broken_plugin_is_listed_with_its_reason(command: Commands, instance: Instance) -> None:
-    (instance.plugins / "broken.py").write_text("print('noise')\nraise RuntimeError('it is broken')\n")
-
-    said = command("plugins", "--json")
-    broken = next(plugin for plugin in said.json if plugin["name"] == "broken")
-
-    assert said.code == 1
-    assert (broken["state"], broken["reason"]) == ("broken", "RuntimeError: it is broken")
 
 
 def _write_on(instance: Instance, stop: threading.Event) -> None:
