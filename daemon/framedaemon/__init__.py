@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         JobStarted,
         JobWaiting,
         PluginMuted,
+        WorkPaused,
+        WorkResumed,
     )
     from framedaemon.hooks import HOOKS_VERSION, hookimpl
     from framedaemon.published import Download, Repository, Weighted, Weights, WheelMember
@@ -107,6 +109,8 @@ _HOMES = {
         "JobStarted",
         "JobWaiting",
         "PluginMuted",
+        "WorkPaused",
+        "WorkResumed",
     ),
     "hooks": (
         "HOOKS_VERSION",
@@ -243,6 +247,8 @@ __all__ = [
     "Weighted",
     "Weights",
     "WheelMember",
+    "WorkPaused",
+    "WorkResumed",
     "choose_weights",
     "find_weights",
     "flow_agreement",

@@ -110,6 +110,22 @@ class BreakerClosed:
     """How long it was open."""
 
 
+@dataclass(frozen=True, slots=True)
+class WorkPaused:
+    """No job is begun from now on, until `WorkResumed`: the daemon was paused, or others need the machine."""
+
+    reason: str
+    """``paused by hand``, ``outside working hours until Mon 20:00``; several are joined by ``; ``."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkResumed:
+    """Jobs are begun again."""
+
+    seconds: float
+    """How long none was begun."""
+
+
 Event: TypeAlias = (
     JobClaimed
     | JobStarted
@@ -121,6 +137,8 @@ Event: TypeAlias = (
     | DiskWaited
     | BreakerOpened
     | BreakerClosed
+    | WorkPaused
+    | WorkResumed
 )
 
 ALL_EVENTS: tuple[type[Event], ...] = (
@@ -134,6 +152,8 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     DiskWaited,
     BreakerOpened,
     BreakerClosed,
+    WorkPaused,
+    WorkResumed,
 )
 
 
