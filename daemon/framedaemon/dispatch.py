@@ -114,7 +114,7 @@ class Dispatch:
         elif isinstance(report, Planned):
             self._admit(self._at_work, report, now, wall)
         elif isinstance(report, Advanced):
-            self._advance(self._at_work, report)
+            self._advance(self._at_work, report, wall)
         elif isinstance(report, Finished):
             self._finished(self._at_work, report, wall)
         else:
@@ -267,11 +267,11 @@ class Dispatch:
             self._log.warning("job_waiting", job=job.id, name=show(job.name), reason=reason)
             self._tell(JobWaiting(job.id, show(job.name), reason))
 
-    def _advance(self, work: AtWork, report: Advanced) -> None:
+    def _advance(self, work: AtWork, report: Advanced, wall: float) -> None:
         if self.progress is None or work.plan is None:
             return
         if report.stage in {step.stage for step in work.plan.steps}:
-            self.progress.advance(report.stage, report.done, report.total)
+            self.progress.advance(report.stage, report.done, report.total, wall)
         else:
             self.progress.step = f"{report.stage} {100 * report.done // max(1, report.total)} %"
 

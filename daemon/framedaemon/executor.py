@@ -120,6 +120,11 @@ class LocalExecutor:
         self._failed_starts = 0
         self._not_before = 0.0
 
+    @property
+    def pid(self) -> int | None:
+        """The worker's process, while there is one."""
+        return self._process.pid if self._process is not None else None
+
     def order(self, order: Order, now: float) -> None:
         if self._told != self.settings:
             self.end()

@@ -72,7 +72,8 @@ class Service:
         self._log = get_log()
         self._scan_due = self._scan_allowed = 0.0
         self._status_due = self._prune_due = 0.0
-        self._wall_ahead = time.time() - _awake_or_not()
+        self._since = time.time()
+        self._wall_ahead = self._since - _awake_or_not()
         self._scan: Scan | None = None
         self._reports: deque[Report] = deque()
 
@@ -160,7 +161,10 @@ class Service:
 
     def write_status(self) -> None:
         """Say how far the job at hand is."""
-        status = Status(os.getpid(), time.time(), self.draining, self._dispatch.progress, self.problems)
+        status = Status(
+            os.getpid(), time.time(), self.draining, self._dispatch.progress, self.problems,
+            since=self._since, worker=self.executor.pid,
+        )  # fmt: skip
         write_status(self._instance.status, status)
 
     @property

@@ -31,8 +31,8 @@ class Progress:
     """What a stage does that gives no frames for a while: ``denoise 30 %``."""
     expected_seconds: float | None = None
     """For the whole job: by what earlier ones took, else by the stages' estimates."""
-    begun: dict[str, int] = field(default_factory=dict)
-    """For each stage, the frames that were there already when this attempt began."""
+    begun: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """For each stage, where this attempt saw it first: at which frame, and when."""
 
     def expect(self, plan: PlanSummary, history: History) -> None:
         """Take the expected time from the plan; stages overlap, so the slowest counts."""
@@ -41,19 +41,25 @@ class Progress:
             seconds if seconds is not None else step.seconds for seconds, step in zip(known, plan.steps, strict=True)
         )
 
-    def advance(self, stage: str, done: int, total: int) -> None:
+    def advance(self, stage: str, done: int, total: int, now: float) -> None:
         """A frame came out of ``stage``: number ``done`` of ``total``."""
-        self.begun.setdefault(stage, done - 1)
+        self.begun.setdefault(stage, (done, now))
         self.stages[stage] = (done, total)
         self.step = ""
 
-    def remaining_seconds(self, now: float) -> float | None:
-        """How long it will still take: by the frames so far once there are some, else by what was expected."""
-        elapsed = max(0.0, now - self.started)
+    def frames_per_second(self, now: float) -> float | None:
+        """How fast the video grows since its first frame; what came before, loading and drawing, has no frames."""
         stage, (done, total) = list(self.stages.items())[-1] if self.stages else ("", (0, 0))
-        made = done - self.begun.get(stage, 0)
-        if total and made >= max(10, total // 50):
-            return elapsed * (total - done) / made
+        first, since = self.begun.get(stage, (done, now))
+        return (done - first) / (now - since) if done - first >= max(10, total // 50) and now > since else None
+
+    def remaining_seconds(self, now: float) -> float | None:
+        """How long it will still take: by the pace of its frames once there are some, else by what was expected."""
+        pace = self.frames_per_second(now)
+        if pace is not None:
+            done, total = list(self.stages.values())[-1]
+            return (total - done) / pace
+        elapsed = max(0.0, now - self.started)
         return max(0.0, self.expected_seconds - elapsed) if self.expected_seconds is not None else None
 
 
@@ -68,6 +74,12 @@ class Status:
     progress: Progress | None
     problems: tuple[str, ...] = ()
     """What keeps the daemon from its work: input/ that cannot be read, and the like."""
+    since: float | None = None
+    """When it started; wall clock."""
+    worker: int | None = None
+    """The worker's process, while there is one."""
+    paused: str = ""
+    """Why no job is begun now: ``paused by hand``; empty when jobs are begun."""
 
 
 def write_status(path: Path, status: Status) -> None:
@@ -89,7 +101,8 @@ def read_status(path: Path) -> Status | None:
             os.kill(facts["pid"], 0)
         if facts["progress"] is not None:
             stages = {stage: (done, total) for stage, (done, total) in facts["progress"]["stages"].items()}
-            facts["progress"] = Progress(**facts["progress"] | {"stages": stages})
+            begun = {stage: (frame, when) for stage, (frame, when) in facts["progress"]["begun"].items()}
+            facts["progress"] = Progress(**facts["progress"] | {"stages": stages, "begun": begun})
         return Status(**facts | {"problems": tuple(facts["problems"])})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -21,11 +21,13 @@ BROKEN_NAME = os.fsdecode(b"caf\xe9.jpg")
 
 
 def _progress(done: int = 0, total: int = 1000, expected: float | None = None) -> Progress:
-    return Progress("1-1", "photo.jpg", 1, 100.0, {"camera": (total, total), "ffmpeg": (done, total)}, "", expected)
+    stages = {"camera": (total, total), "ffmpeg": (done, total)}
+    return Progress("1-1", "photo.jpg", 1, 40.0, stages, "", expected, {"camera": (1, 90.0), "ffmpeg": (0, 100.0)})
 
 
 def _status(progress: Progress | None = None, pid: int | None = None) -> Status:
-    return Status(pid or os.getpid(), 123.5, draining=False, progress=progress, problems=("input/ is gone",))
+    said = {"since": 17.5, "worker": 4711, "paused": "paused by hand"}
+    return Status(pid or os.getpid(), 123.5, False, progress, ("input/ is gone",), **said)
 
 
 @pytest.fixture
@@ -42,13 +44,18 @@ def test_once_there_are_frames_they_tell_the_remaining_time() -> None:
     assert _progress(done=250, expected=1.0).remaining_seconds(now=160.0) == pytest.approx(180.0)
 
 
+def test_their_pace_counts_from_the_first_of_them_and_not_from_the_jobs_start() -> None:
+    """A network draws for minutes before a frame comes, and then they come fast."""
+    assert _progress(done=250).frames_per_second(now=150.0) == pytest.approx(5.0)
+
+
 def test_at_the_last_frame_nothing_remains() -> None:
     assert _progress(done=1000).remaining_seconds(now=160.0) == 0.0
 
 
 @pytest.mark.parametrize(("done", "total"), [(0, 1000), (19, 1000), (9, 100), (3, 5)])
 def test_the_first_frames_tell_nothing_because_loading_is_among_their_time(done: int, total: int) -> None:
-    assert _progress(done, total, expected=90.0).remaining_seconds(now=160.0) == 30.0
+    assert _progress(done, total, expected=150.0).remaining_seconds(now=160.0) == 30.0
 
 
 def test_a_job_that_takes_longer_than_expected_is_about_to_be_done() -> None:
@@ -62,9 +69,9 @@ def test_where_nothing_is_known_nothing_is_said() -> None:
 
 def test_frames_that_were_there_already_say_nothing_of_the_pace() -> None:
     """An attempt that goes on at 700 of 1000 frames and made 50 in a minute needs five more."""
-    progress = Progress("1-1", "photo.jpg", 2, 100.0)
-    progress.advance("ffmpeg", 701, 1000)
-    progress.advance("ffmpeg", 750, 1000)
+    progress = Progress("1-1", "photo.jpg", 2, 40.0)
+    progress.advance("ffmpeg", 700, 1000, now=100.0)
+    progress.advance("ffmpeg", 750, 1000, now=160.0)
 
     assert progress.remaining_seconds(now=160.0) == pytest.approx(300.0)
 
