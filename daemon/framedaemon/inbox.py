@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from framedaemon.lease import has_writer
 from framedaemon.naming import WAITING, show
+from framedaemon.pulse import beat
 from framedaemon.settings import InboxSettings
 from framedaemon.sidecars import FOLDER_DEFAULTS, is_last, is_sidecar, owner_of, pair_up
 
@@ -193,6 +194,7 @@ def _list(root: Path, prefix: str, problems: list[str]) -> tuple[dict[str, os.st
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
+                beat()
                 name = entry.name
                 if name[0] == "." or (not prefix and name in _OURS):
                     continue

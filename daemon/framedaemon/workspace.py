@@ -26,12 +26,18 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from framedaemon.naming import free_path
+from framedaemon.pulse import beat
 
 # Files with this prefix in output/ or input/ are being copied; they are hidden, and swept at start.
 COPYING = ".framedaemon-"
 
 SHEET = "sheet.jpg"
 """A preview's contact sheet, in its job's workspace."""
+
+_BLOCK_BYTES = 1 << 20
+
+# At 10 MB/s, a slow share, a flush of this many takes half a minute.
+_FLUSH_BYTES = 256 << 20
 
 # linux/fcntl.h and linux/fs.h. Python offers no rename that refuses to overwrite.
 _AT_FDCWD = -100
@@ -147,11 +153,23 @@ def copy_as_is(source: Path, target: Path) -> None:
         return
     with _open_regular(source) as reading, target.open("xb") as writing:
         status = os.fstat(reading.fileno())
-        shutil.copyfileobj(reading, writing, 1024 * 1024)
-        writing.flush()
+        _copy_bytes(reading, writing)
         os.fchmod(writing.fileno(), status.st_mode & 0o777)
         os.utime(writing.fileno(), ns=(status.st_atime_ns, status.st_mtime_ns))  # the last write is behind us
         os.fsync(writing.fileno())
+
+
+def _copy_bytes(reading: BinaryIO, writing: BinaryIO) -> None:
+    """Copy to the end, flushed now and then: one flush of a whole film would take minutes without a sign of life."""
+    flushed = 0
+    while block := reading.read(_BLOCK_BYTES):
+        writing.write(block)
+        beat()
+        if writing.tell() - flushed >= _FLUSH_BYTES:
+            writing.flush()
+            os.fsync(writing.fileno())
+            flushed = writing.tell()
+    writing.flush()
 
 
 def write_atomically(path: Path, data: bytes) -> None:
