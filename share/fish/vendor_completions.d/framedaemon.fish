@@ -1,0 +1,1 @@
+complete --command framedaemon --no-files --arguments "(env _FRAMEDAEMON_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) framedaemon)" --condition "env _FRAMEDAEMON_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) framedaemon"
