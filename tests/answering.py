@@ -11,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """Its address; ``answer`` is called for each GET and HEAD, many at a time. Who breaks off is let go."""
+    """Its address; ``answer`` is called for each GET, HEAD and POST, many at a time. Who breaks off is let go."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -19,6 +19,9 @@ def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]
                 answer(self)
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
+
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def do_HEAD(self) -> None:
             self.do_GET()

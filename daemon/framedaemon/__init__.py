@@ -33,6 +33,8 @@ if TYPE_CHECKING:
         JobWaiting,
         PluginMuted,
         WorkPaused,
+        StageSeconds,
+        WorkerReady,
         WorkResumed,
     )
     from framedaemon.hooks import HOOKS_VERSION, hookimpl
@@ -111,6 +113,8 @@ _HOMES = {
         "PluginMuted",
         "WorkPaused",
         "WorkResumed",
+        "StageSeconds",
+        "WorkerReady",
     ),
     "hooks": (
         "HOOKS_VERSION",
@@ -245,6 +249,7 @@ __all__ = [
     "StageTask",
     "VideoSpec",
     "Weighted",
+    "StageSeconds",
     "Weights",
     "WheelMember",
     "WorkPaused",
@@ -252,6 +257,7 @@ __all__ = [
     "choose_weights",
     "find_weights",
     "flow_agreement",
+    "WorkerReady",
     "hookimpl",
     "open_repository",
     "open_weights",

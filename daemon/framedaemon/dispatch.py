@@ -9,7 +9,7 @@ Failures that jobs of different files have in common are the machine's and not t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,8 @@ from framedaemon.events import (
     JobRetried,
     JobStarted,
     JobWaiting,
+    StageSeconds,
+    WorkerReady,
 )
 from framedaemon.executor import Executor, Report
 from framedaemon.instance import Instance
@@ -105,6 +107,8 @@ class Dispatch:
             self._log.info("worker_ready", pid=report.pid, device=report.device)
             for plugin, reason in report.broken.items():
                 if self.broken.get(plugin) != reason:
+            self._tell(WorkerReady(report.pid, report.device))
+            self.answered = True
                     self._log.warning("plugin_broken", plugin=plugin, reason=reason)
             self.broken.update(report.broken)
             self._passed(START, wall)
@@ -141,7 +145,7 @@ class Dispatch:
         """End a job for good, without a video; ``outcome`` is how its last attempt ended."""
         self._ledger.finish(job.id, state, reason, wall, outcome)
         self._log.warning("job_failed", job=job.id, name=show(job.name), state=state, reason=reason)
-        self._tell(JobFailed(job.id, show(job.name), state, reason))
+        self._tell(JobFailed(job.id, show(job.name), state, reason, wall))
         self.close_if_ended(job.drop_id)
 
     def retry(
@@ -165,10 +169,13 @@ class Dispatch:
         if breaker is not None:
             self._ledger.wait(job.id, breaker.describe(), breaker.until)
         self._log.warning("job_retried", job=job.id, name=show(job.name), outcome=outcome, reason=reason, seconds=pause)
-        self._tell(JobRetried(job.id, show(job.name), job.attempts, reason))
+        self._tell(JobRetried(job.id, show(job.name), job.attempts, reason, outcome))
 
-    def publish(self, job: JobRow, wall: float) -> None:
-        """Make a finished video visible, now or, where output/ is full or gone, when that is mended."""
+    def publish(self, job: JobRow, wall: float, took: Mapping[str, float] | None = None) -> None:
+        """Make a finished video visible, now or, where output/ is full or gone, when that is mended.
+
+        ``took``: seconds of each stage, where they are known.
+        """
         job = self._ledger.job(job.id) or job
         try:
             target = self._closing.publish(job, wall)
@@ -191,7 +198,7 @@ class Dispatch:
             "job_published", job=job.id, name=show(job.name), output=show(name), frames=frames,
             seconds=round(seconds, 1), bytes=size, attempts=job.attempts,
         )  # fmt: skip
-        self._tell(JobPublished(job.id, show(job.name), name, frames, seconds, size))
+        self._tell(JobPublished(job.id, show(job.name), name, frames, seconds, size, _stages(plan, took or {}), wall))
         self.close_if_ended(job.drop_id)
 
     def publish_held(self, wall: float, every: bool = False) -> None:
@@ -340,6 +347,12 @@ def _plan_of(job: JobRow) -> PlanSummary | None:
     with suppress(ValueError):
         return PlanSummary.model_validate_json(job.plan) if job.plan is not None else None
     return None
+
+
+def _stages(plan: PlanSummary | None, took: Mapping[str, float]) -> tuple[StageSeconds, ...]:
+    """What a job took, stage by stage; what no stage of its plan did is the quality gate."""
+    kinds = {step.stage: step.kind for step in plan.steps} if plan is not None else {}
+    return tuple(StageSeconds(kinds.get(name, "check"), name, seconds) for name, seconds in took.items())
 
 
 def _size_of_published(video: Path) -> int:

@@ -6,7 +6,16 @@ Names are past tense; facts are fields with units. An event is complete: who hea
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
+
+
+class StageSeconds(NamedTuple):
+    """What a stage took of a job."""
+
+    kind: str
+    """``generate``, ``interpolate``, ``encode``, or ``check`` for the quality gate."""
+    stage: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +52,8 @@ class JobRetried:
     name: str
     attempt: int
     reason: str
+    outcome: str = ""
+    """How it ended: ``failed``, ``crashed``, ``stalled``, ``disk``, ``memory``, ``stopped`` or ``held``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,10 @@ class JobPublished:
     seconds: float
     """From the attempt's start to the published video."""
     bytes: int
+    stages: tuple[StageSeconds, ...] = ()
+    """In the order in which frames pass; empty for a video that was finished before the daemon started."""
+    at: float = 0.0
+    """When it ended, as the ledger has it; wall clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +83,16 @@ class JobFailed:
     state: str
     """``failed``, ``quarantined``, ``cancelled`` or ``vanished``."""
     reason: str
+    at: float = 0.0
+    """When it ended, as the ledger has it; wall clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReady:
+    """The worker's process has come up and takes jobs."""
+
+    pid: int
+    device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +158,7 @@ Event: TypeAlias = (
     | JobRetried
     | JobPublished
     | JobFailed
+    | WorkerReady
     | PluginMuted
     | DiskWaited
     | BreakerOpened
@@ -148,6 +174,7 @@ ALL_EVENTS: tuple[type[Event], ...] = (
     JobRetried,
     JobPublished,
     JobFailed,
+    WorkerReady,
     PluginMuted,
     DiskWaited,
     BreakerOpened,
