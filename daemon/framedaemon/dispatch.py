@@ -105,10 +105,9 @@ class Dispatch:
         """Act on what the executor said. Where the ledger cannot be written and this raises, say it again."""
         if isinstance(report, Ready):
             self._log.info("worker_ready", pid=report.pid, device=report.device)
+            self._tell(WorkerReady(report.pid, report.device))
             for plugin, reason in report.broken.items():
                 if self.broken.get(plugin) != reason:
-            self._tell(WorkerReady(report.pid, report.device))
-            self.answered = True
                     self._log.warning("plugin_broken", plugin=plugin, reason=reason)
             self.broken.update(report.broken)
             self._passed(START, wall)
@@ -285,7 +284,7 @@ class Dispatch:
     def _finished(self, work: AtWork, report: Finished, wall: float) -> None:
         job = self._ledger.job(work.row.id)
         if job is not None and job.ended is None:
-            self.publish(job, wall)
+            self.publish(job, wall, report.seconds)
         self._log.debug("stages_timed", job=work.row.id, **report.seconds)
         if work.plan is not None:
             self._passed(work.plan.place, wall)

@@ -23,6 +23,7 @@ from framedaemon.events import (
     JobRetried,
     JobStarted,
     JobWaiting,
+    StageSeconds,
 )
 from framedaemon.executor import Report
 from framedaemon.ledger import AttemptRow, JobRow, Ledger
@@ -248,7 +249,8 @@ def test_a_finished_video_is_published_and_its_picture_put_away(desk: Desk) -> N
     assert desk.job("cat-1").state == "done"
     assert files_below(desk.instance.output) >= {"cat1.raw", "cat1.json"}
     assert files_below(desk.instance.input) == {"done/cat.png"}
-    assert desk.told(JobPublished) == [JobPublished("cat-1", "cat.png", "cat1.raw", 15, 10.0, 5)]
+    stages = (StageSeconds("generate", "squares", 2.0), StageSeconds("encode", "raw", 4.0))
+    assert desk.told(JobPublished) == [JobPublished("cat-1", "cat.png", "cat1.raw", 15, 10.0, 5, stages, 20.0)]
     assert not desk.dispatch.busy
 
 
@@ -314,7 +316,7 @@ def test_a_rejected_job_fails_at_once_with_its_reason(desk: Desk) -> None:
 
     assert (desk.job("cat-1").state, desk.job("cat-1").attempts) == ("failed", 1)
     assert "99 is not in" in (desk.instance.failed / "cat.error.txt").read_text()
-    assert desk.told(JobFailed) == [JobFailed("cat-1", "cat.png", "failed", "crf: 99 is not in 0..51")]
+    assert desk.told(JobFailed) == [JobFailed("cat-1", "cat.png", "failed", "crf: 99 is not in 0..51", 20.0)]
 
 
 def test_each_failure_doubles_the_pause_and_the_last_ends_in_quarantine(desk: Desk) -> None:
