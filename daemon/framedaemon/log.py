@@ -1,4 +1,4 @@
-"""Structured logs: JSON lines in output/logs/, colours on a terminal, JSON on a pipe (as under systemd).
+"""Structured logs: JSON lines in output/logs/; colours on a terminal, fields in systemd's journal, JSON on a pipe.
 
     output/logs/framedaemon.jsonl     the daemon, rotated
     output/logs/jobs/<job>.jsonl      one for each job: its plan, its stages, what went wrong, with tracebacks
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import os
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from framedaemon.journal import JournalHandler, is_journal
 from framedaemon.naming import show
 from framedaemon.settings import LogSettings
 
@@ -40,7 +42,7 @@ def get_log() -> Log:
 
 
 def set_up(settings: LogSettings, folder: Path | None, stream: TextIO | None) -> None:
-    """Send logs to ``folder`` (rotated files) and to ``stream`` (coloured lines on a terminal, else JSON)."""
+    """Send logs to ``folder`` (rotated files) and to ``stream`` (see above)."""
     logging.raiseExceptions = False  # a full disk must not turn every line into a traceback on stderr
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -55,7 +57,9 @@ def set_up(settings: LogSettings, folder: Path | None, stream: TextIO | None) ->
     if folder is not None:
         root.addHandler(_file(folder / DAEMON_LOG, settings.max_bytes, settings.keep))
     if stream is not None:
-        root.addHandler(_formatted(logging.StreamHandler(stream), _renderer(stream)))
+        into_journal = is_journal(stream, os.environ)
+        handler = JournalHandler() if into_journal else logging.StreamHandler(stream)
+        root.addHandler(_formatted(handler, _renderer(stream)))
 
 
 def close() -> None:
