@@ -159,6 +159,15 @@ class Service:
         self._dispatch.stop(time.time())
         self._instance.status.unlink(missing_ok=True)
 
+    def describe(self) -> str:
+        """What the daemon does right now, in one line for people."""
+        progress = self._dispatch.progress
+        if progress is None:
+            return "finishing" if self.draining else "waiting for pictures"
+        done, total = list(progress.stages.values())[-1] if progress.stages else (0, 0)
+        how_far = progress.step or (f"{done} of {total} frames" if total else "planning")
+        return f"{progress.name}: {how_far}"
+
     def write_status(self) -> None:
         """Say how far the job at hand is."""
         status = Status(
