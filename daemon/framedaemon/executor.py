@@ -104,7 +104,7 @@ class LocalExecutor:
         self._instance = instance
         self._mark = str(instance.root.resolve())  # once: another folder may stand there when the worker is ended
         self.settings = settings
-        self._told = settings
+        self._told = settings.for_worker()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._received = b""
@@ -126,7 +126,7 @@ class LocalExecutor:
         return self._process.pid if self._process is not None else None
 
     def order(self, order: Order, now: float) -> None:
-        if self._told != self.settings:
+        if self._told != self.settings.for_worker():
             self.end()
         self.start(now)
         self._job, self._running = order.job, False
@@ -157,14 +157,14 @@ class LocalExecutor:
                 stderr=output,
                 start_new_session=True,
                 cwd=self._instance.root,
-                env={**_FRAMES_GO_BACK, **FOR_NETWORKS, **os.environ, MARK: self._mark},
+                env={**_FRAMES_GO_BACK, **FOR_NETWORKS, **self._environment(), MARK: self._mark},
             )
         os.close(output)
         ours.setblocking(False)
         self._socket, self._received, self._hung_up, self._ready = ours, b"", "", False
         self._started = self._heard = self._advanced = self._idle_since = now
         self._oom_kills = oom_kills()
-        self._told = self.settings
+        self._told = self.settings.for_worker()
         self._send(Setup(root=str(self._instance.root), settings=self._told))
 
     def available(self, now: float) -> bool:
@@ -285,6 +285,11 @@ class LocalExecutor:
         assert self._process is not None
         with suppress(ProcessLookupError):  # it and its children are gone already
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _environment(self) -> dict[str, str]:
+        """The daemon's own, less what is to be told to nobody."""
+        secret = self.settings.notify.variables
+        return {name: value for name, value in os.environ.items() if name not in secret}
 
     def _open_output(self) -> int:
         """Where the worker prints to; where the log folder is full, gone or locked, what it prints is lost."""

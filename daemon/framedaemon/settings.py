@@ -9,10 +9,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer
 
+from framedaemon.audience import MetricsSettings, NotifySettings
 from framedaemon.errors import JobRejected, SettingsError
 from framedaemon.layers import Layer, read_request
+from framedaemon.section import Section
 from framedaemon.toml import Table, TomlError, fit, load_toml
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -53,12 +55,6 @@ def _colour(name: str) -> str:
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", name):
         raise ValueError(f"{name!r} is not a colour: write it like '#1a2b3c'")
     return name
-
-
-class Section(BaseModel):
-    """One table of config.toml: frozen, and a key that is not known is a mistake."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class InboxSettings(Section):
@@ -169,11 +165,11 @@ class ModelSettings(Section):
 class DefaultSettings(Section):
     """What a recipe says when neither a folder's defaults.toml nor a sidecar says otherwise; see `recipe`."""
 
-    generate: dict[str, JsonValue] = {}
+    generate: dict[str, JsonValue] = Field(default_factory=dict)
     """As in a sidecar."""
-    interpolate: dict[str, JsonValue] = {}
+    interpolate: dict[str, JsonValue] = Field(default_factory=dict)
     """As in a sidecar."""
-    encode: dict[str, JsonValue] = {}
+    encode: dict[str, JsonValue] = Field(default_factory=dict)
     """As in a sidecar."""
 
     def layer(self) -> Layer:
@@ -192,7 +188,13 @@ class Settings(Section):
     log: LogSettings = LogSettings()
     retention: RetentionSettings = RetentionSettings()
     models: ModelSettings = ModelSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    notify: NotifySettings = NotifySettings()
     defaults: DefaultSettings = DefaultSettings()
+
+    def for_worker(self) -> Settings:
+        """What the worker is to know: nothing of who is told, as addresses may hold secrets, and plugins run there."""
+        return self.model_copy(update={"metrics": MetricsSettings(), "notify": NotifySettings()})
 
 
 def read_settings(path: Path) -> Settings:
