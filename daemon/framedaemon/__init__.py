@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from framedaemon.errors import (
         DiskFull,
         FramedaemonError,
+        Halted,
         JobRejected,
         OutOfMemory,
         PluginBroken,
@@ -93,6 +94,7 @@ _HOMES = {
     "errors": (
         "DiskFull",
         "FramedaemonError",
+        "Halted",
         "JobRejected",
         "OutOfMemory",
         "PluginBroken",
@@ -221,6 +223,7 @@ __all__ = [
     "Generate",
     "Generator",
     "GeneratorOptions",
+    "Halted",
     "Interpolator",
     "InterpolatorOptions",
     "JobClaimed",

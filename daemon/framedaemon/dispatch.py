@@ -35,13 +35,13 @@ from framedaemon.executor import Executor, Report
 from framedaemon.instance import Instance
 from framedaemon.ledger import STRIKES, JobRow, JobState, Ledger, Outcome
 from framedaemon.log import get_log
-from framedaemon.messages import Advanced, Ended, Finished, Order, Planned, Ready
-from framedaemon.naming import mirrored, show
-from framedaemon.recipe import Recipe
+from framedaemon.messages import Advanced, Ended, Finished, Planned, Ready
+from framedaemon.naming import show
+from framedaemon.orders import order_for
 from framedaemon.settings import Settings
 from framedaemon.status import Progress
 from framedaemon.summary import PlanSummary
-from framedaemon.workspace import Workspace, size_of
+from framedaemon.workspace import size_of
 
 # A memory policy ends by raising OutOfMemory. A plugin's that never does must not keep a job for ever.
 _MOST_SHRINKS = 20
@@ -67,6 +67,8 @@ class Dispatch:
         """How far the job at hand is."""
         self.broken: dict[str, str] = {}
         """Plugins that were said to be broken, and why: every worker that starts would say it again."""
+        self.answered = False
+        """Whether a worker has come up yet."""
         self._instance = instance
         self._ledger = ledger
         self._executor = executor
@@ -99,13 +101,14 @@ class Dispatch:
         self._at_work = AtWork(job, number)
         self.progress = Progress(job.id, show(job.name), number, wall)
         self._tell(JobStarted(job.id, show(job.name), number))
-        self._executor.order(self._order(job, number), now)
+        self._executor.order(order_for(job, number, self._instance, self._ledger), now)
 
     def hear(self, report: Report, now: float, wall: float) -> None:
         """Act on what the executor said. Where the ledger cannot be written and this raises, say it again."""
         if isinstance(report, Ready):
             self._log.info("worker_ready", pid=report.pid, device=report.device)
             self._tell(WorkerReady(report.pid, report.device))
+            self.answered = True
             for plugin, reason in report.broken.items():
                 if self.broken.get(plugin) != reason:
                     self._log.warning("plugin_broken", plugin=plugin, reason=reason)
@@ -133,12 +136,19 @@ class Dispatch:
             self._rest()
         self.fail(job, "cancelled", "cancelled by hand", wall)
 
-    def stop(self, wall: float) -> None:
-        """End the worker at once; its job goes on at the next start."""
+    def stop(self, wall: float, reason: str = "the daemon was stopped") -> None:
+        """End the worker at once; its job goes on later."""
         self._executor.end()
         if self._at_work is not None:
-            self._ledger.again(self._at_work.row.id, "stopped", "the daemon was stopped", wall, wall)
+            self._put_back(self._at_work, reason, wall)
             self._rest()
+
+    def halt(self, now: float, wall: float) -> None:
+        """End the worker soon, where its job can go on later; where nothing was done yet, at once."""
+        if self._at_work is not None and self._at_work.plan is not None:
+            self._executor.halt(now)
+        else:
+            self.stop(wall, "halted before it had begun")
 
     def fail(self, job: JobRow, state: JobState, reason: str, wall: float, outcome: Outcome | None = None) -> None:
         """End a job for good, without a video; ``outcome`` is how its last attempt ended."""
@@ -225,22 +235,6 @@ class Dispatch:
         for drop_id in self._ledger.unclosed():
             self.close_if_ended(drop_id)
 
-    def _order(self, job: JobRow, attempt: int) -> Order:
-        workspace = Workspace(self._instance.jobs / job.drop_id)
-        last = self._ledger.drop(job.drop_id).last
-        return Order(
-            job=job.id,
-            name=str(mirrored(job.name)),
-            source=str(workspace.source / job.name.rpartition("/")[2]),
-            last=str(workspace.source / last) if last is not None else None,
-            folder=str(workspace.job(job.number)),
-            recipe=Recipe.from_json(job.recipe),
-            attempt=attempt,
-            number=job.number,
-            shrinks=job.shrinks,
-            fits=self._ledger.history.fits(),
-        )
-
     def _admit(self, work: AtWork, planned: Planned, now: float, wall: float) -> None:
         """Let a planned job run if there is room for what it will write."""
         work.plan = planned.plan
@@ -309,9 +303,16 @@ class Dispatch:
             self._strike(work, ended.kind, ended, wall)
         elif ended.kind == "memory" and work.plan is None:  # opening it took too much: no placement is smaller
             self._strike(work, "crashed", ended, wall)
+        elif ended.kind == "stopped":
+            self._put_back(work, ended.reason, wall)
         else:
             self.retry(work.row, ended.kind, ended.reason, wall)
         self._rest()
+
+    def _put_back(self, work: AtWork, reason: str, wall: float) -> None:
+        """An attempt was ended through no fault of anyone's: its job is as it was, and goes on with what was done."""
+        self._ledger.again(work.row.id, "stopped", reason, wall, wall)
+        self._log.info("job_halted", job=work.row.id, name=show(work.row.name), reason=reason)
 
     def _strike(self, work: AtWork, outcome: Failure, ended: Ended, wall: float) -> None:
         """An attempt failed: through the job's fault, or the machine's, if other jobs fail so too."""

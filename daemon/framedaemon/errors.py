@@ -6,6 +6,7 @@
     ├── StageFailed     retry, then move aside
     ├── OutOfMemory     the same job again, in a smaller placement
     ├── DiskFull        wait for room, then go on
+    ├── Halted          the same job goes on later, uncounted
     └── PluginBroken    mute the plugin, go on without it
 
 Every message says where, what was found and what was allowed:
@@ -56,6 +57,13 @@ class OutOfMemory(FramedaemonError):
 
 class DiskFull(FramedaemonError):
     """There is no room left where frames or videos are written."""
+
+
+class Halted(FramedaemonError):
+    """A stage was asked to end, and did; what it left on disk lets another attempt go on."""
+
+    def __init__(self, where: str = "between two frames") -> None:
+        super().__init__(f"halted {where}")
 
 
 class PluginBroken(FramedaemonError):

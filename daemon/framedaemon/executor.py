@@ -19,7 +19,7 @@ from typing import Protocol, TypeAlias
 from framedaemon import messages
 from framedaemon.instance import Instance
 from framedaemon.memory import oom_kills
-from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Order, Planned, Ready, Setup
+from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Halt, Order, Planned, Ready, Setup
 from framedaemon.offspring import MARK, kill_marked
 from framedaemon.settings import Settings
 
@@ -84,6 +84,12 @@ class Executor(Protocol):
     def put_off(self, job: str, now: float) -> None:
         """The job that was planned is not to run now; it will be ordered again."""
 
+    def halt(self, now: float) -> None:
+        """Have the job that runs end soon, where another attempt can go on; `Ended`, or `Finished`, will come of it.
+
+        The worker ends with it, so that the device's memory is free. Asked again, it changes nothing.
+        """
+
     def poll(self, now: float) -> Sequence[Report]:
         """What has been heard since the last call. A worker that died or hangs has `Ended` its job."""
 
@@ -119,6 +125,12 @@ class LocalExecutor:
         self._idle_since = 0.0
         self._failed_starts = 0
         self._not_before = 0.0
+        self._halt_by: float | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a worker, and it has answered."""
+        return self._process is not None and self._ready
 
     @property
     def pid(self) -> int | None:
@@ -140,6 +152,12 @@ class LocalExecutor:
 
     def put_off(self, job: str, now: float) -> None:
         self._job, self._idle_since = None, now
+
+    def halt(self, now: float) -> None:
+        if self._job is not None and self._halt_by is None:
+            seconds = self.settings.worker.halt_seconds
+            self._halt_by = now + seconds
+            self._send(Halt(seconds=seconds))
 
     def start(self, now: float) -> None:
         """Start the worker if there is none. What it needs to come up is waited for in `poll`."""
@@ -206,7 +224,8 @@ class LocalExecutor:
             return self._started + worker.start_seconds
         if self._job is None:
             return self._idle_since + worker.idle_unload_seconds
-        return min(self._heard + worker.heartbeat_seconds, self._advanced + worker.stall_seconds)
+        clocks = [self._heard + worker.heartbeat_seconds, self._advanced + worker.stall_seconds]
+        return min(clocks if self._halt_by is None else [*clocks, self._halt_by])
 
     def _send(self, message: messages.Message) -> None:
         if self._socket is None:
@@ -246,7 +265,8 @@ class LocalExecutor:
             self._ready, self._failed_starts, self._not_before = True, 0, 0.0
         elif isinstance(report, (Finished, Ended)):
             self._job, self._idle_since = None, now
-            if isinstance(report, Ended) and report.kind in _SUSPECT and self._running:
+            suspect = isinstance(report, Ended) and report.kind in _SUSPECT and self._running
+            if suspect or self._halt_by is not None:
                 self.end()
 
     def _clocks(self, now: float) -> tuple[EndKind, str, str] | None:
@@ -268,6 +288,8 @@ class LocalExecutor:
             return "stalled", reason, "not ready"
         if self._ready and now - self._heard > worker.heartbeat_seconds:
             return "stalled", f"the worker gave no sign of life for {worker.heartbeat_seconds:g} s", "no sign of life"
+        if self._halt_by is not None and now >= self._halt_by:
+            return "stopped", "it was to halt, did not in time, and was ended; what it left lets it go on", "halted"
         if self._job is not None and self._ready and now - self._advanced > worker.stall_seconds:
             return "stalled", f"the job made no progress for {worker.stall_seconds:g} s", "no progress"
         return None

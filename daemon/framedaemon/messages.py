@@ -3,6 +3,7 @@
     service ─ Setup ─▶ worker ─ Ready ─▶ service
             ─ Order ─▶        ─ Planned | Ended ─▶
             ─ Go ───▶         ─ Advanced … Finished | Ended ─▶
+            ─ Halt ─▶         ─ Finished | Ended, as stopped ─▶
                               ─ Beat, every second ─▶
 
 Closing the socket is the order to die.
@@ -19,7 +20,7 @@ from framedaemon.recipe import Recipe
 from framedaemon.settings import Settings
 from framedaemon.summary import PlanSummary
 
-EndKind: TypeAlias = Literal["rejected", "failed", "crashed", "stalled", "disk", "memory"]
+EndKind: TypeAlias = Literal["rejected", "failed", "crashed", "stalled", "disk", "memory", "stopped"]
 
 
 class Message(BaseModel):
@@ -65,6 +66,14 @@ class Go(Message):
 
     say: Literal["go"] = "go"
     job: str
+
+
+class Halt(Message):
+    """End the job that is at work, at a point where another attempt can go on."""
+
+    say: Literal["halt"] = "halt"
+    seconds: float
+    """How long that may take; the worker is killed then."""
 
 
 class Ready(Message):
@@ -129,9 +138,9 @@ class Ended(Message):
     """False: the worker ended before it was ready, and has not seen the job."""
 
 
-ToWorker: TypeAlias = Annotated[Setup | Order | Go, Field(discriminator="say")]
+ToWorker: TypeAlias = Annotated[Setup | Order | Go | Halt, Field(discriminator="say")]
 FromWorker: TypeAlias = Annotated[Ready | Beat | Planned | Advanced | Finished | Ended, Field(discriminator="say")]
-_TO_WORKER: TypeAdapter[Setup | Order | Go] = TypeAdapter(ToWorker)
+_TO_WORKER: TypeAdapter[Setup | Order | Go | Halt] = TypeAdapter(ToWorker)
 _FROM_WORKER: TypeAdapter[Ready | Beat | Planned | Advanced | Finished | Ended] = TypeAdapter(FromWorker)
 
 
@@ -140,7 +149,7 @@ def encode(message: Message) -> bytes:
     return json.dumps(message.model_dump(mode="json")).encode("ascii") + b"\n"
 
 
-def read_order(line: bytes) -> Setup | Order | Go:
+def read_order(line: bytes) -> Setup | Order | Go | Halt:
     """What the service said. Raises ValueError for anything else."""
     return _TO_WORKER.validate_python(json.loads(line), strict=False)
 

@@ -22,8 +22,9 @@ from typing import Any, cast
 import cv2
 
 from framedaemon.clip import Clip, Frame
-from framedaemon.errors import StageFailed
+from framedaemon.errors import Halted, StageFailed
 from framedaemon.fingerprint import Fingerprints
+from framedaemon.halting import Halting
 from framedaemon.handover import HandOver
 from framedaemon.identity import versions
 from framedaemon.log import get_log
@@ -60,18 +61,21 @@ class Made:
     """What stages have to say of their work, by stage and key."""
 
 
-def run(plan: Plan, folder: Path, registry: Registry, comment: str, report: Report) -> Made:
+def run(
+    plan: Plan, folder: Path, registry: Registry, comment: str, report: Report, halting: Halting | None = None
+) -> Made:
     """Make the plan's video in ``folder`` and hold it to the plan.
 
     ``folder`` exists and is the job's own; stages find their checkpoints of earlier attempts there, and finished parts
     of the video are not made again. A failure leaves nothing else behind.
-    Raises StageFailed, OutOfMemory or DiskFull: whatever a stage raised, as one of them.
+    Raises StageFailed, OutOfMemory or DiskFull: whatever a stage raised, as one of them; Halted once ``halting`` says
+    to end, after the part of the video that is under way where that is whole in time.
     """
     output = folder / f"video{plan.video.suffix}"
     _discard(output)
     cv2.setNumThreads(1)  # stages run side by side, each with as many threads of its own as its placement gives it
     try:
-        return _Run(plan, output, registry, comment, report).make()
+        return _Run(plan, output, registry, comment, report, halting or Halting()).make()
     except BaseException as error:  # SystemExit too: a stage that says it ends its attempt, not the process
         _discard(output)  # a full disk needs the room
         reason = sort_error(error)
@@ -89,6 +93,7 @@ class _Run:
     registry: Registry
     comment: str
     report: Report
+    halting: Halting
     drawn: Meter = field(default_factory=Meter)
     shown: Meter = field(default_factory=Meter)
     tally: Tally = field(default_factory=Tally)
@@ -163,7 +168,7 @@ class _Run:
             sources = Clip(spec, taken_meter.through(iter(ahead)), plan.generate.task.name)
             woven = blamed(iter(weave(sources, plan.timeline, fill, self.filler, self.tally, begin)), self.filler)
             ready = stack.enter_context(HandOver(woven_meter.through(woven), "interpolate"))
-            seen = watched(self.shown.through(iter(ready)), fingerprints.add)
+            seen = watched(self._halted(self.shown.through(iter(ready))), fingerprints.add)
             with blaming(plan.encode.task.name):
                 if parts is None:
                     encode(Clip(plan.shown, seen, self.filler), self._delivery())
@@ -174,6 +179,20 @@ class _Run:
         self.seconds[plan.generate.task.name] += self.drawn.seconds
         self.seconds[self.filler] += max(0.0, woven_meter.seconds - taken_meter.seconds)
         self.seconds[plan.encode.task.name] += max(0.0, total - self.shown.seconds)
+
+    def _halted(self, frames: Frames) -> Frames:
+        """``frames``, until the work is to halt and the part under way would not be whole in time."""
+        first, began = self.shown.frames + 1, 0.0
+        try:
+            for frame in frames:
+                began = began or time.monotonic()  # the first frame tells nothing of the others: much is done before it
+                pace = (time.monotonic() - began) / max(1, self.shown.frames - first)
+                stop = next((cut for cut in self.plan.cuts if cut >= self.shown.frames), 0)
+                if self.halting.too_long((stop - self.shown.frames) * pace):
+                    raise Halted
+                yield frame
+        finally:
+            close(frames)
 
     def _encode_parts(
         self, encode: Encode, parts: Segments, kept: int, seen: Frames, fingerprints: Fingerprints
@@ -233,9 +252,19 @@ class _Run:
             drawn = drawn_from(draw, self.drawn, begin.source, seeks, plan.timeline.loop)
             where = step.placement.spool
             if where != "none":
-                return spool(drawn, where, folder / "frames")
+                return spool(self._drawn_until_halted(drawn), where, folder / "frames")
             stack.enter_context(own.pop_all())
             return drawn
+
+    def _drawn_until_halted(self, frames: Frames) -> Frames:
+        """``frames``, until the work is to halt: all are drawn before the first is used, which would hold it up."""
+        try:
+            for frame in frames:
+                if self.halting.asked():
+                    raise Halted
+                yield frame
+        finally:
+            close(frames)
 
     def _load(self, step: Step, stack: ExitStack) -> Any:
         """What the step's stage does the work with; how long loading took counts as the stage's work."""
@@ -262,7 +291,7 @@ class _Run:
         def note(key: str, value: Any) -> None:
             self.said.setdefault(step.task.name, {})[key] = value
 
-        return Scratch(own, progress, start, note)
+        return Scratch(own, progress, start, note, self.halting.asked)
 
     def _check_taken(self, frames: int) -> None:
         if self.shown.frames != frames:

@@ -83,6 +83,11 @@ class Service:
         return self._dispatch.busy
 
     @property
+    @property
+    def ready(self) -> bool:
+        """Whether a worker has answered yet, so that jobs can be done at all."""
+        return self._dispatch.answered
+
     def idle(self) -> bool:
         """Whether there is nothing left to do: no job at work or in the queue, no file settling."""
         settled = self._scan is not None and self._scan.settling == 0 and not self.woken
@@ -155,6 +160,17 @@ class Service:
             self.executor.end()
 
     def stop(self) -> None:
+    def halt(self, now: float) -> None:
+        """End the worker soon, its job where it can go on later: it is asked, and killed after `halt_seconds`.
+
+        Call `tick` on until nothing is `busy`. Set `draining` before, or the next job begins.
+        """
+        self._dispatch.halt(now, time.time())
+
+    def start_worker(self, now: float) -> None:
+        """Start the worker though there is no job: `ready` says when it has answered."""
+        self.executor.start(now)
+
         """End the worker at once; its job goes on at the next start."""
         self._dispatch.stop(time.time())
         self._instance.status.unlink(missing_ok=True)

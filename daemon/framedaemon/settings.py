@@ -106,6 +106,8 @@ class WorkerSettings(Section):
     """A worker whose job makes no progress for this long is replaced."""
     max_attempts: int = Field(3, ge=1, le=100)
     """After this many attempts a picture goes to input/failed/."""
+    halt_seconds: float = Field(30.0, ge=0, le=3600)
+    """How long a job that is to halt may take to leave behind what it goes on with; its worker is killed then."""
     retry_seconds: float = Field(10.0, ge=0, le=86_400)
     """How long a job waits before its second attempt; each later one waits twice as long as the one before."""
     breaker_jobs: int = Field(3, ge=2, le=1000)

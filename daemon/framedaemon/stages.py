@@ -91,6 +91,9 @@ class Scratch:
     """For a generator that ``seeks``: the frame to begin with; those before it are not wanted."""
     note: Callable[[str, Any], None] = lambda key, value: None
     """Call it with facts for the receipt, as JSON has them; said again under the same key, the last one counts."""
+    halting: Callable[[], bool] = lambda: False
+    """Whether to end: ask between two steps that give no frames, put on disk what another attempt goes on with, and
+    raise `Halted`. Between two frames the pipeline sees to it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from framedaemon import messages, pipeline, receipt
-from framedaemon.errors import DiskFull, JobRejected, OutOfMemory, StageFailed
+from framedaemon.errors import DiskFull, Halted, JobRejected, OutOfMemory, StageFailed
+from framedaemon.halting import Halting
 from framedaemon.instance import Instance
 from framedaemon.log import get_log, job_log, set_up
 from framedaemon.memory import oom_kills, this_machine
-from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Order, Planned, Ready, Setup
+from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Halt, Order, Planned, Ready, Setup
 from framedaemon.offspring import MARK, kill_marked
 from framedaemon.opening import Limits, open_ending, open_source
 from framedaemon.plan import Plan, make_plan
@@ -81,11 +82,12 @@ def main(handle: int) -> None:
     connection = socket.socket(fileno=handle)
     line = Line(connection)
     orders: queue.Queue[Order | Go | Setup] = queue.Queue()
-    threading.Thread(target=_listen, args=(connection, orders), name="listen", daemon=True).start()
+    halting = Halting()
+    threading.Thread(target=_listen, args=(connection, orders, halting), name="listen", daemon=True).start()
     setup = orders.get()
     assert isinstance(setup, Setup)
     threading.Thread(target=_beat, args=(line,), name="beat", daemon=True).start()
-    worker = Worker(setup, line)
+    worker = Worker(setup, line, halting)
     while True:
         order = orders.get()
         if isinstance(order, Order):
@@ -97,12 +99,13 @@ def main(handle: int) -> None:
 class Worker:
     """Plans and runs one job after the other."""
 
-    def __init__(self, setup: Setup, line: Line) -> None:
+    def __init__(self, setup: Setup, line: Line, halting: Halting) -> None:
         self._instance = Instance(Path(setup.root))
         self._settings: Settings = setup.settings
         os.nice(self._settings.worker.nice)
         set_up(self._settings.log, folder=None, stream=None)
         self._line = line
+        self._halting = halting
         self._registry: Registry = load_plugins(self._instance.plugins, self._settings.plugins.disabled)
         models = models_folder(self._settings.models.folder, self._instance.root, os.environ)
         self._machine: Machine = this_machine(self._settings.worker.device, self._settings.worker.threads, models)
@@ -153,7 +156,7 @@ class Worker:
         order, plan = held.order, held.plan
         folder = Path(order.folder)
         comment = receipt.comment(plan, held.sha256, held.last)
-        made = pipeline.run(plan, folder, self._registry, comment, self._reporter(order.job))
+        made = pipeline.run(plan, folder, self._registry, comment, self._reporter(order.job), self._halting)
         named = {"name": order.name, "sha256": held.sha256, "job": order.job}
         facts = receipt.describe(plan, made, **named, attempt=order.attempt, last=held.last)
         if plan.preview:
@@ -176,6 +179,9 @@ class Worker:
         kills = oom_kills()
         try:
             work()
+        except Halted as halted:
+            get_log().info("attempt_halted", reason=str(halted))
+            return Ended(job=order.job, kind="stopped", reason=str(halted))
         except (Exception, SystemExit) as error:  # noqa: BLE001  (the one broad except around a job)
             reason = sort_error(error)
             if isinstance(reason, StageFailed) and oom_kills() > kills:  # an encoder of its own process, say
@@ -217,12 +223,21 @@ def _cause_of(error: BaseException) -> str:
 _KIND_OF: dict[type[BaseException], EndKind] = {JobRejected: "rejected", OutOfMemory: "memory", DiskFull: "disk"}
 
 
-def _listen(connection: socket.socket, orders: queue.Queue[Setup | Order | Go]) -> None:
-    """Queue what the service says; when it goes away, or says what this version does not know, end."""
+def _listen(connection: socket.socket, orders: queue.Queue[Setup | Order | Go], halting: Halting) -> None:
+    """Queue what the service says; when it goes away, or says what this version does not know, end.
+
+    To halt is for whoever is at work already.
+    """
     try:
         with connection.makefile("rb") as lines:
             for text in lines:
-                orders.put(messages.read_order(text))
+                order = messages.read_order(text)
+                if isinstance(order, Halt):
+                    halting.ask(order.seconds)
+                    continue
+                if isinstance(order, Order):
+                    halting.forget()
+                orders.put(order)
     finally:
         end_group()
 

@@ -65,7 +65,7 @@ def _call(pipeline: Any, options: DiffusersOptions, picture: Picture, gives: Cli
         said["resumes"] = f"not in the middle of the denoise: {whole}"
     else:
         key = _key(options, picture, gives, seed)
-        denoise = Denoise(pipeline, generator, scratch.folder, key, options.checkpoint_seconds)
+        denoise = Denoise(pipeline, generator, scratch.folder, key, options.checkpoint_seconds, halting=scratch.halting)
         start = denoise.start
         keywords |= {"callback_on_step_end": denoise.after_step, "callback_on_step_end_tensor_inputs": ["latents"]}
         if denoise.done:

@@ -21,6 +21,7 @@ import torch
 from diffusers import SchedulerMixin
 from diffusers.schedulers.scheduling_utils import SchedulerOutput
 
+from framedaemon import Halted
 from framedaemon.diffusion import Checkpoint, ContinuedScheduler, read_checkpoint, write_checkpoint
 from framedaemon_diffusers.signature import Signature
 from framedaemon_diffusers.table import row_of
@@ -58,10 +59,12 @@ class Denoise:
         key: str,
         every_seconds: float,
         clock: Callable[[], float] = time.monotonic,
+        halting: Callable[[], bool] = lambda: False,
     ) -> None:
         """Takes the place of the pipeline's scheduler. ``key``: a digest of all that the latents depend on."""
         self._path, self._key = folder / _FILE, key
         self._every, self._clock, self._last = every_seconds, clock, clock()
+        self._halting = halting
         self._generator = generator
         self._kept: list[torch.Tensor] = []
         """What a step gave the pipeline to hand to the next one, beside latents: CogVideoX's DPM scheduler does so."""
@@ -95,17 +98,22 @@ class Denoise:
         return stepping
 
     def after_step(self, pipeline: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        """What the pipeline calls after each step: puts latents on disk, or takes them from there."""
+        """What the pipeline calls after each step: puts latents on disk, or takes them from there.
+
+        Raises Halted behind a step that is on disk.
+        """
         latents = tensors["latents"]
         if self._saved is not None:
             saved, self._saved = self._saved, None
             self._generator.set_state(saved.tensors["random"])
             return {"latents": saved.tensors["latents"].to(latents)}
         done = self.start + index + 1
-        now = self._clock()
-        if now - self._last >= self._every or done == len(self._scheduler.all_timesteps):
+        now, halting = self._clock(), self._halting()
+        if now - self._last >= self._every or done == len(self._scheduler.all_timesteps) or halting:
             write_checkpoint(self._path, self._key, self._checkpoint(done, latents))
             self._last = now
+        if halting:
+            raise Halted(f"behind step {done} of {len(self._scheduler.all_timesteps)}")
         return {}
 
     def _checkpoint(self, done: int, latents: torch.Tensor) -> Checkpoint:

@@ -20,6 +20,7 @@ import torch
 from diffusers import AutoencoderKLWan, UniPCMultistepScheduler, WanImageToVideoPipeline, WanTransformer3DModel
 from torch import Tensor
 
+from framedaemon import Halted
 from framedaemon.diffusion import Checkpoint, ContinuedScheduler, read_checkpoint, write_checkpoint
 from framedaemon.networks import Device
 from framedaemon_wan.condition import Condition
@@ -48,12 +49,15 @@ class Denoise:
     """Told of each step that is done, from 1 on."""
     on_saved: OnSaved
     """Told whenever the denoise was put on disk: what the model takes the clip for by now, (1, C, T, h, w)."""
+    halting: Callable[[], bool] = lambda: False
+    """Whether to end; as `Scratch` has it."""
 
     def run(self, condition: Condition, embedded: list[Tensor], checkpoint: Path, key: str) -> Tensor:
         """The final latents (1, C, T, h, w) float32, on the CPU.
 
         embedded: of the prompt, and of the negative prompt where guidance asks for it.
         checkpoint: where it goes on from, and what it leaves behind while it runs; ``key`` names all it depends on.
+        Raises Halted behind a step whose checkpoint is on disk.
         """
         steps = self._boundaries()
         before = read_checkpoint(checkpoint, key)
@@ -113,12 +117,15 @@ class Denoise:
             nonlocal after, saved
             after, done = said["latents"], start + index + 1
             now = time.monotonic()
-            if now - saved >= self.options.checkpoint_seconds or done == stop:
+            halting = self.halting()
+            if now - saved >= self.options.checkpoint_seconds or done == stop or halting:
                 state = scheduler.state
                 write_checkpoint(checkpoint, key, Checkpoint({"latents": after}, {"done": done, "state": state}))
                 self.on_saved(state["model_outputs"][-1])  # UniPC looks back at what each step took for noiseless
                 saved = time.monotonic()
             self.on_step(done)
+            if halting:
+                raise Halted(f"behind step {done} of {self.options.steps}")
             return {}
 
         guidance = self.options.guidance if expert == "high" else self.options.guidance_low

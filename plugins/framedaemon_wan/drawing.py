@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from framedaemon import Frame, Placement, Scratch
+from framedaemon import Frame, Halted, Placement, Scratch
 from framedaemon.diffusion import Checkpoint, read_checkpoint, write_checkpoint
 from framedaemon.networks import Device, memory_told
 from framedaemon_wan.condition import Condition, denormalised, load_vae, noise_for, prepare
@@ -139,7 +139,7 @@ class Drawing:
         path = self.scratch.folder / "text.safetensors"
         kept = read_checkpoint(path, key)
         if kept is None:
-            self.scratch.progress("text", 0.0)
+            self._begin("text")
             where = self.placement.models / ".embeddings"
             found = embed(texts, self.folder, self.device, where, self.weights[0], streamed(self.placement))
             kept = Checkpoint({str(number): one for number, one in enumerate(found)})
@@ -152,7 +152,7 @@ class Drawing:
         kept = read_checkpoint(path, key)
         if kept is not None:
             return Condition(noise_for(kept.facts["shape"], seed), kept.tensors["given"])
-        self.scratch.progress("condition", 0.0)
+        self._begin("condition")
         vae = load_vae(self.folder, self.device, self.placement)
         condition = prepare(vae, self._first(before), self._last(segment), segment.frames, seed, expand=expand)
         del vae
@@ -164,7 +164,7 @@ class Drawing:
     def _denoise(self, segment: Segment, sketch: Sketch) -> Denoise:
         total = self.options.steps or 1
         name = "denoise" if len(self.segments) == 1 else f"denoise {segment.index + 1} of {len(self.segments)}"
-        self.scratch.progress(name, 0.0)
+        self._begin(name)
 
         def on_step(done: int) -> None:
             self.scratch.progress(name, done / total)
@@ -174,7 +174,7 @@ class Drawing:
                 expert, start, stop, self.folder, self.options, self.placement, self.device, self.scratch.note
             )
 
-        return Denoise(self.folder, self.options, self.device, load, on_step, sketch.show)
+        return Denoise(self.folder, self.options, self.device, load, on_step, sketch.show, self.scratch.halting)
 
     def _decoded(self, segment: Segment, latents: Tensor, key: str) -> Iterator[Frame]:
         """All frames of the segment as the VAE draws them: streaming, or by tiles on the disk where memory is small."""
@@ -188,6 +188,8 @@ class Drawing:
                 tiles = TiledDecode(vae, latents, folder, key)
                 for fraction in tiles.draw():
                     self.scratch.progress("decode", fraction)
+                    if self.scratch.halting():
+                        raise Halted("between two tiles")
             del vae
             give_back()
             yield from tiles.frames()
@@ -196,6 +198,12 @@ class Drawing:
             yield from to_frames(pictures)
         del vae
         give_back()
+
+    def _begin(self, name: str) -> None:
+        """Say what comes next; or end before it, where the clip is to halt: it begins by reading a network."""
+        self.scratch.progress(name, 0.0)
+        if self.scratch.halting():
+            raise Halted(f"before {name}")
 
     def _first(self, before: End | None) -> Frame:
         """What the segment begins with."""

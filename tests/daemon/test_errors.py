@@ -31,7 +31,8 @@ def test_an_error_survives_pickling(error: FramedaemonError) -> None:
 def test_every_error_can_be_caught_as_ours() -> None:
     kinds = FramedaemonError.__subclasses__()
 
-    assert {kind.__name__ for kind in kinds} == {"_Problems", "StageFailed", "OutOfMemory", "DiskFull", "PluginBroken"}
+    ours = {"_Problems", "StageFailed", "OutOfMemory", "DiskFull", "Halted", "PluginBroken"}
+    assert {kind.__name__ for kind in kinds} == ours
 
 
 def test_of_a_great_many_problems_the_first_are_told() -> None:

@@ -173,6 +173,22 @@ def test_a_worker_that_hangs_before_it_is_ready_is_replaced_although_its_heart_b
     assert "not ready within 4 s" in ended.reason
 
 
+def test_a_job_that_does_not_halt_in_time_is_ended_with_its_worker_and_may_go_on(tmp_path: Path) -> None:
+    executor = executor_in(tmp_path, "halt_seconds = 0.1")
+    executor.order(ORDER, time.monotonic())
+    poll_until(executor, Ready)
+    executor._job = "j"  # as one that hangs
+    pid = executor.pid
+
+    executor.halt(time.monotonic())
+    ended = poll_until(executor, Ended)
+
+    assert isinstance(ended, Ended)
+    assert ended.kind == "stopped"
+    assert executor.pid is None
+    assert pid is not None and not Path(f"/proc/{pid}").exists()
+
+
 def test_an_idle_worker_is_let_go(tmp_path: Path) -> None:
     executor = executor_in(tmp_path, "idle_unload_seconds = 0.0")
     executor.start(time.monotonic())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,8 @@ import pytest
 
 from fakes import Blend, BlendOptions, Squares, SquaresOptions, machine, offering, picture
 from framedaemon import Clip, ClipSpec, Delivery, Frame, Gap, Placement, Scratch, Source, VideoSpec
-from framedaemon.errors import DiskFull, FramedaemonError, OutOfMemory, StageFailed
+from framedaemon.errors import DiskFull, FramedaemonError, Halted, OutOfMemory, StageFailed
+from framedaemon.halting import Halting
 from framedaemon.opening import Limits, open_source
 from framedaemon.pipeline import Made, run
 from framedaemon.plan import Plan, make_plan
@@ -60,6 +62,8 @@ class Leaning(Blend):
     name: str = "leaning"
     looks_back: ClassVar[int] = 1
     filled: int = 0
+    pause: float = 0.0
+    """Seconds that each gap takes from the 190th frame on."""
 
     @contextmanager
     def load(self, placement: Placement, options: BlendOptions) -> Iterator[Fill]:
@@ -67,6 +71,8 @@ class Leaning(Blend):
             last = None
             for gap in gaps:
                 self.filled += 1
+                if self.filled > 95:
+                    time.sleep(self.pause)
                 light = 12 if last is not None and last.x1 is gap.x0 else 0
                 last = gap
                 mean = gap.x0 // 2 + gap.x1 // 2
@@ -144,6 +150,18 @@ class Bench:
         self.joining.encoded.clear()
         self.filling.filled = 0
 
+    def halt_at(self, plan: Plan, frame: int, seconds: float) -> None:
+        """Run, and ask to halt within ``seconds`` when ``frame`` goes into the encoder."""
+        halting, folder = Halting(), self.folder / "job"
+        folder.mkdir()
+
+        def report(what: str, done: int, total: int) -> None:
+            if (what, done) == ("joining", frame):
+                halting.ask(seconds)
+
+        with pytest.raises(Halted):
+            run(plan, folder, self.registry, '{"source": "a"}', report, halting)
+
     def left(self) -> list[str]:
         folder = self.folder / "job" / "segments"
         return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
@@ -187,6 +205,30 @@ def test_a_long_clip_is_encoded_in_parts_and_joined(whole: tuple[Bench, Made, li
     assert made.gate.passed
     assert made.resumed_at == 0
     assert made.tally.filled == 199
+
+
+@pytest.mark.parametrize(("frame", "left"), [(190, []), (300, PARTS)])
+def test_a_clip_that_is_to_halt_now_keeps_the_parts_that_are_whole(
+    bench: Bench, whole: tuple[Bench, Made, list[bytes]], frame: int, left: list[str]
+) -> None:
+    bench.halt_at(bench.plan(), frame, seconds=0)
+
+    kept = bench.left()
+    made = bench.run(bench.plan())
+
+    assert kept == left
+    assert made.resumed_at == (199 if left else 0)
+    assert pictures(made.video) == whole[2]
+
+
+def test_a_part_that_can_be_whole_in_time_is_finished_before_a_clip_halts(bench: Bench) -> None:
+    """Nothing is lost: the frame that is too much for the time belongs to the next part."""
+    slow = bench.plan()
+    bench.filling.pause = 0.1
+
+    bench.halt_at(slow, 195, seconds=2.0)
+
+    assert bench.left() == PARTS
 
 
 def test_parts_stay_until_the_video_is_published(whole: tuple[Bench, Made, list[bytes]]) -> None:

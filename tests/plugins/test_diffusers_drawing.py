@@ -15,7 +15,7 @@ import pytest
 torch = pytest.importorskip("torch")
 diffusers = pytest.importorskip("diffusers")
 
-from framedaemon import Frame, Picture, Placement, Scratch  # noqa: E402
+from framedaemon import Frame, Halted, Picture, Placement, Scratch  # noqa: E402
 from framedaemon_diffusers import Diffusers, DiffusersOptions  # noqa: E402
 from framedaemon_diffusers.drawing import arguments  # noqa: E402
 from framedaemon_diffusers.geometry import cut  # noqa: E402
@@ -98,6 +98,25 @@ def test_it_goes_on_from_after_any_step_as_if_nothing_had_happened(tiny: Tiny, t
 
     assert told == ["1", "2", "3"]
     assert all(np.array_equal(np.stack(one), np.stack(frames)) for one in again)
+
+
+def test_a_denoise_that_is_to_halt_goes_on_behind_the_step_it_was_at(stored: Path, tmp_path: Path) -> None:
+    """Its checkpoints are an hour apart: the one on disk was put there because it was to halt."""
+    folder = record_tiny("ltx", stored)
+    asked = DiffusersOptions(
+        weights="ltx", seed=3, width=64, height=32, frames=5, steps=STEPS, guidance=3.0, checkpoint_seconds=3600
+    )
+    tiny = Tiny(stored, folder, Diffusers().completed(folder, asked))
+    (tmp_path / "whole").mkdir()
+    whole = tiny.draw(tmp_path / "whole")
+    placement = Placement(models=stored, threads=2)
+
+    with Diffusers().load(placement, tiny.options) as generate, pytest.raises(Halted, match=f"step 1 of {STEPS}"):
+        next(generate(PICTURE, Scratch(tmp_path, halting=lambda: True)))
+    again = tiny.draw(tmp_path)
+
+    assert tiny.notes["went_on_after_step"] == "1"
+    assert np.array_equal(np.stack(again), np.stack(whole))
 
 
 def test_its_source_tells_of_its_call_what_the_class_does(tiny: Tiny) -> None:

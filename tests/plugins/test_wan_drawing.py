@@ -20,7 +20,7 @@ transformers = pytest.importorskip("transformers")
 from PIL import Image  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from framedaemon import Picture, Placement, Scratch  # noqa: E402
+from framedaemon import Halted, Picture, Placement, Scratch  # noqa: E402
 from framedaemon.adding import add  # noqa: E402
 from framedaemon.catalogue import Catalogue  # noqa: E402
 from framedaemon.diffusion import read_checkpoint  # noqa: E402
@@ -110,6 +110,28 @@ def test_an_attempt_goes_on_with_the_step_after_the_last_one_on_disk(bench: Benc
     bench.clip(options, tmp_path, progress=lambda what, fraction: told.append((what, fraction)))
 
     assert told == [("denoise", 0.0), ("denoise", 3 / STEPS), ("denoise", 4 / STEPS), ("denoise", 1.0)]
+
+
+@pytest.mark.parametrize("asked", [2, 4, 6])
+def test_a_clip_that_is_to_halt_loses_no_step_whenever_it_is_asked(bench: Bench, tmp_path: Path, asked: int) -> None:
+    """Its checkpoints are an hour apart: what is on disk was put there because it was to halt."""
+    options = bench.options("i2v-a14b", frames=5, width=64, height=32, checkpoint_seconds=3600)
+    whole, told = bench.clip(options, tmp_path / "whole"), []
+    (tmp_path / "halted").mkdir()
+    before: list[str] = []
+
+    with pytest.raises(Halted, match=r"behind step|before"):
+        scratch = Scratch(
+            tmp_path / "halted", lambda what, _: before.append(what), halting=lambda: len(before) >= asked
+        )
+        list(bench.draw(options, scratch))
+    again = bench.clip(options, tmp_path / "halted", progress=lambda what, fraction: told.append((what, fraction)))
+
+    steps = max(0, len(before) - 3)
+    assert [fraction for what, fraction in told if what == "denoise"][1:] == [
+        step / STEPS for step in range(steps + 1, STEPS + 1)
+    ]
+    assert np.array_equal(again, whole)
 
 
 def test_a_smaller_placement_goes_on_with_what_a_larger_one_left(bench: Bench, tmp_path: Path) -> None:
