@@ -23,6 +23,14 @@ def hash_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def hash_video(path: Path) -> str:
+    """The sha256 of a video: of its file, or for a folder of pictures of what `sha256sum *` prints in it."""
+    if not path.is_dir():
+        return hash_file(path)
+    lines = (f"{hash_file(picture)}  {picture.name}\n" for picture in sorted(path.iterdir()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def versions() -> dict[str, str]:
     """Of what makes the pixels, as far as it is installed."""
     return {"python": platform.python_version(), **{p: v for p in _PACKAGES if (v := version_of(p)) is not None}}

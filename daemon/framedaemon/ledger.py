@@ -34,6 +34,7 @@ from framedaemon.rows import (
     Outcome,
     RetryKind,
     read_drop,
+    VideoRow,
     read_job,
 )
 
@@ -49,6 +50,7 @@ __all__ = [
     "Outcome",
     "RetryKind",
 ]
+    "VideoRow",
 
 _JOBS = "SELECT jobs.*, drops.name AS name FROM jobs JOIN drops ON drops.id = jobs.drop_id"
 
@@ -97,6 +99,14 @@ class Ledger:
 
     def resting_in(self, folder: str) -> dict[str, DropRow]:
         """Drops that were put into ``folder`` of input/, by their places there; of several in one place the last."""
+    def videos(self) -> dict[str, list[VideoRow]]:
+        """The videos that were published, by the id of their drop."""
+        found: dict[str, list[VideoRow]] = {}
+        query = "SELECT drop_id, id, output, ended FROM jobs WHERE state = 'done' AND output IS NOT NULL ORDER BY rowid"
+        for drop_id, *video in self._db.execute(query):
+            found.setdefault(drop_id, []).append(VideoRow(*video))
+        return found
+
         query = "SELECT * FROM drops WHERE state = 'closed' AND substr(rests, 1, ?) = ? ORDER BY rowid"
         place = os.fsencode(f"{folder}/")
         return {drop.rests or "": drop for drop in map(read_drop, self._db.execute(query, (len(place), place)))}

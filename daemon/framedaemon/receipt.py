@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from framedaemon.identity import hash_file as hash_file
-from framedaemon.identity import version_of
+from framedaemon.identity import hash_video, version_of
 from framedaemon.identity import versions as versions
 from framedaemon.pipeline import Made
 from framedaemon.plan import Plan
@@ -75,7 +75,7 @@ def describe(
         "preview": plan.preview,
         "seed": plan.seed,
         "plan": plan.summary().model_dump(mode="json"),
-        "video": {"file": made.video.name, "bytes": made.bytes, "sha256": _video_hash(made.video)},
+        "video": {"file": made.video.name, "bytes": made.bytes, "sha256": hash_video(made.video)},
         "frames": {
             "drawn": plan.drawn.frames,
             "shown": plan.shown.frames,
@@ -126,7 +126,3 @@ def peak_memory() -> dict[str, int]:
     except (OSError, StopIteration):
         own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     return {"worker": own, "largest_child": children}
-
-
-def _video_hash(video: Path) -> str | None:
-    return None if video.is_dir() else hash_file(video)

@@ -1,7 +1,8 @@
-"""What may go, and its removal: pictures put away long ago, the logs of old jobs, folders that no job owns.
+"""What may go, and its removal: pictures put away long ago, logs and receipts of old jobs, folders that no job owns.
 
-    find_stale ─▶ what is to go, and why ─▶ shown by `framedaemon prune --dry-run`, or removed
+    find_stale ─▶ what is to go, and why, one by one ─▶ shown by `framedaemon prune --dry-run`, or removed at once
 
+A picture in input/done/ goes only if each of its videos was just seen to lie in output/ as it was published (`proof`).
 Pictures are found in the ledger, not in folders: what people put into input/done/ by themselves stays, and so does
 every video. Ages count from the latest of the ledger's times and the files' own change times, and files go in the
 order in which they were taken: a clock that was wrong makes things stay longer. Links are not followed, since whoever
@@ -10,7 +11,6 @@ may write to input/ could lay one.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -20,24 +20,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from framedaemon.instance import Instance
 from framedaemon.ledger import DropRow, Ledger
-from framedaemon.log import get_log
 from framedaemon.naming import show
+from framedaemon.proof import doubt_of, receipt_of
 from framedaemon.retrying import put_back_orphan
 from framedaemon.settings import RetentionSettings, show_bytes
-from framedaemon.workspace import Workspace, bytes_below, write_atomically
+from framedaemon.shares import Shares
+from framedaemon.workspace import Workspace, bytes_below
 
 Place: TypeAlias = Literal["done", "failed", "waiting"]
-Kind: TypeAlias = Place | Literal["job_log", "leftover"]
+Kind: TypeAlias = Place | Literal["receipt", "job_log", "leftover"]
 
-_DAY_SECONDS = 86_400.0
+DAY_SECONDS = 86_400.0
 _JOB_LOG = re.compile(r"([0-9]{8}T[0-9]{6}-[0-9a-f]{8})-[0-9]+\.jsonl")
-
-# By how much ages may grow from one daily pass to the next: a clock set a year ahead must not empty input/done/.
-_LONGEST_STEP_SECONDS = 2 * _DAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,96 +56,86 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """What goes together: a picture and what lies beside it, a log, or a folder in tmp/jobs/."""
+    """What goes together: a picture and what lies beside it, a receipt, a log, or a folder in tmp/jobs/."""
 
     kind: Kind
     files: tuple[Found, ...]
     """The picture last: as long as it is there, nobody else takes the names."""
     why: str
+    kept: str = ""
+    """Why it stays all the same: a video of it may not be whole."""
 
     @property
     def bytes(self) -> int:
         return sum(file.bytes for file in self.files)
 
 
-def find_stale(
-    instance: Instance, ledger: Ledger, settings: RetentionSettings, now: float, leftovers: bool
-) -> list[Stale]:
-    """All that is to go at ``now``, the oldest first.
+class Removed(NamedTuple):
+    """What came of a removal."""
 
-    ``leftovers``: folders that no job owns too. Only for who writes the ledger, or holds the instance's lock: another
-    might see the folder of a new job before its row.
-    """
-    stale = _leftovers(instance, ledger) if leftovers else []
+    gone: list[Stale]
+    kept: list[Stale]
+    problems: list[str]
+    """Why something could not be removed, a line each."""
+
+
+def find_stale(instance: Instance, ledger: Ledger, settings: RetentionSettings, now: float) -> Iterator[Stale]:
+    """All that is to go at ``now``, each kind the oldest first; a video is read just before its picture is given."""
     limits: dict[Place, tuple[int, int]] = {
         "done": (settings.done_days, settings.done_bytes),
         "failed": (settings.failed_days, settings.failed_bytes),
         "waiting": (settings.waiting_days, settings.waiting_bytes),
     }
     if any(map(any, limits.values())):
-        resting = _Resting(instance, ledger)
+        resting = _Resting(instance, ledger, settings.done_without_video)
         for kind, (days, most) in limits.items():
-            stale += resting.beyond(kind, days, most, now)
-    return stale + _old_logs(instance, ledger, settings.job_logs)
+            yield from resting.beyond(kind, days, most, now)
+    if settings.receipt_days:
+        yield from _lone_receipts(instance, ledger, settings.receipt_days, now)
+    yield from _old_logs(instance, ledger, settings.job_logs)
 
 
-def remove(instance: Instance, stale: Iterable[Stale]) -> tuple[list[Stale], list[str]]:
-    """Remove what was found, but for what changed since; returns what went, and why something else did not.
+def find_leftovers(instance: Instance, ledger: Ledger) -> list[Stale]:
+    """Folders in tmp/jobs/ that no job owns.
+
+    Only for who writes the ledger, or holds the instance's lock: another might see the folder of a new job before its
+    row.
+    """
+    names = sorted(_list(instance.tmp, PurePosixPath(instance.jobs.name)))
+    known = {drop.id for drop in ledger.drops("claiming", "open", "closing")}
+    folders = [instance.jobs / name for name in names if name not in known]
+    whole = [Found(instance.jobs, PurePosixPath(folder.name), bytes_below(folder), 0.0) for folder in folders]
+    return [Stale("leftover", (folder,), "no job owns it") for folder in whole]
+
+
+def remove(instance: Instance, stale: Iterable[Stale]) -> Removed:
+    """Remove what was found, but for what is kept and what changed since.
 
     A picture in a folder that no job owns goes back into input/ first, as it does at the daemon's start.
     """
-    gone, problems = [], []
+    done = Removed([], [], [])
     for one in stale:
         try:
+            if one.kept:
+                done.kept.append(one)
+                continue
             if one.kind == "leftover":
                 put_back_orphan(instance, Workspace(one.files[0].path))
                 shutil.rmtree(one.files[0].path)
             else:
                 _unlink(one.files)
         except OSError as error:
-            problems.append(f"{show(one.files[-1].path)}: {error.strerror or error}")
+            done.problems.append(f"{show(one.files[-1].path)}: {error.strerror or error}")
         else:
-            gone.append(one)
-    return gone, problems
-
-
-def prune_daily(instance: Instance, ledger: Ledger, settings: RetentionSettings, now: float) -> None:
-    """Remove what is to go, once a day however often this is called; ``now`` is wall-clock seconds."""
-    try:
-        believed = _believed_time(instance.tmp / "pruned.json", ledger, now)
-        if believed is None:
-            return
-        gone, problems = remove(instance, find_stale(instance, ledger, settings, believed, leftovers=True))
-    except OSError as error:
-        gone, problems = [], [str(error)]
-    if gone:
-        counts = {kind: sum(one.kind == kind for one in gone) for kind in sorted({one.kind for one in gone})}
-        get_log().info("old_files_removed", **counts, bytes=sum(one.bytes for one in gone), first=gone[0].why)
-    if problems:
-        get_log().warning("old_files_not_removed", count=len(problems), first=problems[0])
-
-
-def _believed_time(note: Path, ledger: Ledger, now: float) -> float | None:
-    """What time it is, as far as ages go; None when the last pass was less than a day ago.
-
-    It goes at most two days on from one pass to the next, or from the last picture that was put away.
-    """
-    try:
-        said = json.loads(note.read_text(encoding="ascii"))
-        passed, believed = float(said["passed"]), float(said["believed"])
-    except (OSError, ValueError, KeyError, TypeError):
-        passed, believed = float("-inf"), max((ended for _, ended in ledger.put_away()), default=now)
-    if 0 <= now - passed < _DAY_SECONDS:
-        return None
-    believed = min(now, believed + _LONGEST_STEP_SECONDS)
-    write_atomically(note, json.dumps({"passed": now, "believed": believed}).encode("ascii"))
-    return believed
+            done.gone.append(one)
+    return done
 
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
     """A picture that was put away, or what is left of it."""
 
+    drop: str
     files: tuple[Found, ...]
     since: float
 
@@ -159,8 +147,11 @@ class _Rest:
 class _Resting:
     """The files that the ledger knows to lie in input/done/, failed/ and waiting/, in the order they were taken."""
 
-    def __init__(self, instance: Instance, ledger: Ledger) -> None:
-        self._input = instance.input
+    def __init__(self, instance: Instance, ledger: Ledger, without_video: bool) -> None:
+        self._instance = instance
+        self._videos = ledger.videos()
+        self._shares = Shares(instance)
+        self._without_video = without_video
         self._rests: dict[str, tuple[DropRow, float]] = {}
         latest = 0.0
         for drop, ended in ledger.put_away():
@@ -172,30 +163,42 @@ class _Resting:
         for drop in ledger.drops("closing"):
             self._rests.pop(drop.rests or "", None)  # another picture is on its way there
 
-    def beyond(self, kind: Place, days: int, most: int, now: float) -> list[Stale]:
+    def beyond(self, kind: Place, days: int, most: int, now: float) -> Iterator[Stale]:
         """Those in a folder that are older than ``days``, or too much for ``most`` bytes; 0: no limit."""
-        latest = float("inf") if most else now - days * _DAY_SECONDS
-        stale, rests = [], list(self._found(kind, latest)) if days or most else []
+        latest = float("inf") if most else now - days * DAY_SECONDS
+        rests = list(self._found(kind, latest)) if days or most else []
         total = sum(rest.bytes for rest in rests)
         for rest in rests:
-            age = int((now - rest.since) / _DAY_SECONDS)
+            age = int((now - rest.since) / DAY_SECONDS)
             if days and age >= days:
                 why = f"put away {age} days ago; {kind}_days is {days}"
             elif most and total > most:
                 why = f"input/{kind}/ holds {show_bytes(total)}; {kind}_bytes is {show_bytes(most)}"
             else:
                 continue
-            total -= rest.bytes
-            stale.append(Stale(kind, rest.files, why))
-        return stale
+            kept = self._doubt(rest.drop) if kind == "done" else None
+            total -= rest.bytes if kept is None else 0
+            yield Stale(kind, rest.files, why, kept or "")
+
+    def _doubt(self, drop: str) -> str | None:
+        """Why a picture stays whatever its age: a video of it is not known to lie in output/ as it was published."""
+        try:
+            with self._shares.held(self._instance.output) as output:
+                if self._without_video:
+                    return None
+                videos = self._videos.get(drop, [])
+                doubts = (doubt_of(output, video) for video in videos)
+                return next(filter(None, doubts), None if videos else "no video of it is known")
+        except OSError as error:
+            return f"{show(self._instance.output)} cannot be read: {error.strerror or error}"
 
     def _found(self, kind: str, latest: float) -> Iterator[_Rest]:
         """Those in a folder that came there no later than ``latest``: the others need not be looked at."""
         for place, (drop, ended) in self._rests.items():
             if place.startswith(f"{kind}/") and ended <= latest:
-                files = tuple(_look(self._input, _names(PurePosixPath(place), drop)))
+                files = tuple(_look(self._instance.input, _names(PurePosixPath(place), drop)))
                 if files:
-                    yield _Rest(files, max(ended, *(file.changed for file in files)))
+                    yield _Rest(drop.id, files, max(ended, *(file.changed for file in files)))
 
 
 def _names(rests: PurePosixPath, drop: DropRow) -> list[PurePosixPath]:
@@ -223,12 +226,22 @@ def _old_logs(instance: Instance, ledger: Ledger, keep: int) -> list[Stale]:
     return [Stale("job_log", (log,), why) for log in _look(instance.output, old)]
 
 
-def _leftovers(instance: Instance, ledger: Ledger) -> list[Stale]:
-    names = sorted(_list(instance.tmp, PurePosixPath(instance.jobs.name)))
-    known = {drop.id for drop in ledger.drops("claiming", "open", "closing")}
-    folders = [instance.jobs / name for name in names if name not in known]
-    whole = [Found(instance.jobs, PurePosixPath(folder.name), bytes_below(folder), 0.0) for folder in folders]
-    return [Stale("leftover", (folder,), "no job owns it") for folder in whole]
+def _lone_receipts(instance: Instance, ledger: Ledger, days: int, now: float) -> Iterator[Stale]:
+    """Receipts of videos that are in output/ no more, where that can be told: nothing is where a share is missing."""
+    videos = [video for videos in ledger.videos().values() for video in videos]
+    with suppress(OSError), Shares(instance).held(instance.output) as output:
+        for video in videos:
+            name = PurePosixPath(video.output)
+            if os.path.lexists(output / name) or now - video.ended < days * DAY_SECONDS:
+                continue
+            receipt = None
+            with suppress(OSError), _folder(output, name.parent) as handle:
+                receipt = receipt_of(Path(f"/proc/self/fd/{handle}"), video)
+            for file in _look(instance.output, [name.with_name(receipt[0])] if receipt is not None else []):
+                age = int((now - max(video.ended, file.changed)) / DAY_SECONDS)
+                if age >= days:
+                    why = f"its video is gone, and it was made {age} days ago; receipt_days is {days}"
+                    yield Stale("receipt", (file,), why)
 
 
 def _look(root: Path, names: Iterable[PurePosixPath]) -> Iterator[Found]:

@@ -105,6 +105,16 @@ class AttemptRow:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class VideoRow:
+    """A video that was published."""
+
+    job: str
+    output: str
+    """Where in output/ it was put."""
+    ended: float
+
+
 def read_drop(row: sqlite3.Row) -> DropRow:
     """A row of ``drops``; names come back byte for byte."""
     name, sidecar, rests, last = (row[key] and os.fsdecode(row[key]) for key in ("name", "sidecar", "rests", "last"))

@@ -25,11 +25,11 @@ from framedaemon.log import get_log
 from framedaemon.naming import show
 from framedaemon.plugins import Registry
 from framedaemon.requests import take_requests
-from framedaemon.retention import prune_daily
 from framedaemon.retrying import put_back_orphan
 from framedaemon.settings import Settings
 from framedaemon.sidecars import is_last
 from framedaemon.status import Status, write_status
+from framedaemon.upkeep import Upkeep
 from framedaemon.workspace import Workspace, orphans, sweep_copies
 
 # While a job runs, `status` is written this often.
@@ -61,6 +61,7 @@ class Service:
         """Set it to leave input/ and the queue alone."""
         self.problems: tuple[str, ...] = ()
         """What keeps files in input/ from being taken."""
+        self.upkeep = Upkeep(instance)
         self._instance = instance
         self._settings = settings
         self._ledger = ledger
@@ -144,7 +145,7 @@ class Service:
             self._dispatch.start_next(now, wall)
         if not self._resting and now >= self._prune_due:
             self._prune_due = now + _PRUNE_SECONDS
-            prune_daily(self._instance, self._ledger, self._settings.retention, wall)
+            self.upkeep.once_a_day(self._ledger, self._settings.retention, wall)
         if now >= self._status_due:
             self.write_status()
             self._status_due = now + _STATUS_SECONDS

@@ -145,6 +145,8 @@ class RetentionSettings(Section):
     """Once pictures in input/done/ take more than this, the oldest go; 0: never for their size."""
     failed_days: int = Field(0, ge=0, le=36_500)
     """The same for input/failed/, each picture with its .error.txt."""
+    done_without_video: bool = False
+    """Whether they go even if their video was removed, moved or changed; else only beside the video as published."""
     failed_bytes: Bytes = Field(0, ge=0)
     """The same for input/failed/."""
     waiting_days: int = Field(0, ge=0, le=36_500)
@@ -153,6 +155,8 @@ class RetentionSettings(Section):
     """The same for input/waiting/."""
     job_logs: int = Field(1000, ge=1, le=1_000_000)
     """How many jobs' own logs are kept, the newest; beside them, those of pictures that lie in input/failed/."""
+    receipt_days: int = Field(0, ge=0, le=36_500)
+    """A receipt in output/ whose video is gone goes this many days after it was made; 0: never."""
 
 
 class ModelSettings(Section):

@@ -4,83 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from framedaemon.instance import Instance
+from framedaemon.identity import hash_video
 from framedaemon.ledger import Ledger
-from framedaemon.log import close, set_up
-from framedaemon.retention import Stale, find_stale, prune_daily, remove
-from framedaemon.settings import LogSettings, RetentionSettings
+from framedaemon.retention import find_stale, remove
+from framedaemon.settings import RetentionSettings
+from framedaemon.shares import Shares
 from living import drop, files_below, make_instance, run_all
-
-DAY = 86_400.0
-MONTH = RetentionSettings(done_days=30, failed_days=30)
-
-
-class House:
-    """An instance, and pictures that were put away in it just now, as the ledger has it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.instance: Instance = make_instance(folder)
-        self.ledger = Ledger(self.instance.ledger)
-        self.now = time.time()
-        self._count = 0
-
-    def put_away(
-        self, rests: str, sidecar: str | None = None, at: float | None = None, size: int = 10, named: str = ""
-    ) -> str:
-        """A picture of ``size`` bytes that lies at ``rests`` since ``at``, with its log; returns the drop's id."""
-        at = self.now if at is None else at
-        id = self.claim(named or rests.partition("/")[2], sidecar, at)
-        self.ledger.finish(f"{id}-1", "done" if rests.startswith("done") else "failed", "", at)
-        self.ledger.close_drop(id, rests)
-        self.write(rests, size)
-        return id
-
-    def claim(self, name: str, sidecar: str | None = None, at: float | None = None) -> str:
-        self._count += 1
-        at = self.now if at is None else at
-        id = f"20260101T000000-{self._count:08x}"
-        self.ledger.claiming([(id, name, sidecar, None)], at)
-        self.ledger.add_job(id, 1, "{}", id, 0, at)
-        self.ledger.set_drop(id, "open")
-        log = self.instance.logs / "jobs" / f"{id}-1.jsonl"
-        log.parent.mkdir(exist_ok=True)
-        log.write_text("{}\n")
-        return id
-
-    def write(self, name: str, size: int = 10) -> Path:
-        path = self.instance.input / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(bytes(size))
-        return path
-
-    def stale(self, settings: RetentionSettings = MONTH, days: float = 0) -> list[Stale]:
-        """What is to go so many days from now."""
-        return find_stale(self.instance, self.ledger, settings, self.now + days * DAY, leftovers=True)
-
-    def prune(self, settings: RetentionSettings = MONTH, days: float = 0) -> list[str]:
-        """Remove it; returns problems."""
-        return remove(self.instance, self.stale(settings, days))[1]
-
-    @property
-    def left(self) -> set[str]:
-        return files_below(self.instance.input)
-
-    @property
-    def logs(self) -> set[str]:
-        return files_below(self.instance.logs / "jobs")
+from resting import DAY, MONTH, House, resting
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    made = House(tmp_path)
-    yield made
-    made.ledger.close()
+    with resting(tmp_path) as made:
+        yield made
 
 
 # --- what goes
@@ -89,11 +33,12 @@ def house(tmp_path: Path) -> Iterator[House]:
 def test_what_a_picture_is_to_end_with_goes_with_it(house: House) -> None:
     id = house.claim("cat.png")
     house.ledger.set_last(id, "cat.last.jpg")
+    house.publish(id, 1, "cat.mp4")
     house.ledger.finish(f"{id}-1", "done", "", house.now)
     house.ledger.close_drop(id, "done/cat-2.png")
     [house.write(f"done/{name}") for name in ("cat-2.png", "cat-2.last.jpg", "cat.last.jpg")]
 
-    assert house.prune(days=31) == []
+    assert house.prune(days=31).problems == []
 
     assert house.left == {"done/cat.last.jpg"}
 
@@ -112,7 +57,7 @@ def test_a_picture_goes_when_it_has_lain_there_for_the_days_that_were_asked_for(
     (one,) = house.stale(days=30.1)
 
     assert (one.kind, one.bytes, one.why) == ("done", 10, "put away 30 days ago; done_days is 30")
-    assert house.prune(days=30.1) == []
+    assert house.prune(days=30.1).problems == []
     assert house.left == set()
     assert house.instance.done.is_dir()
 
@@ -127,7 +72,7 @@ def test_what_waits_to_be_approved_goes_only_where_that_is_said_of_it(house: Hou
 
     assert (one.kind, one.bytes, one.why) == ("waiting", 20, "put away 30 days ago; waiting_days is 30")
     assert same.files == one.files
-    assert house.prune(RetentionSettings(waiting_days=30), days=31) == []
+    assert house.prune(RetentionSettings(waiting_days=30), days=31).problems == []
     assert house.left == set()
 
 
@@ -211,7 +156,7 @@ def test_what_the_daemon_itself_put_away_is_known(tmp_path: Path) -> None:
     ledger = Ledger(instance.ledger, read_only=True)
     before = files_below(instance.input)
 
-    remove(instance, find_stale(instance, ledger, MONTH, time.time() + 31 * DAY, leftovers=True))
+    remove(instance, find_stale(instance, ledger, MONTH, time.time() + 31 * DAY))
 
     ledger.close()
     assert before >= {"done/cat.png", "failed/pets/bad-2.png", "failed/pets/bad-2.toml", "failed/pets/bad-2.error.txt"}
@@ -269,7 +214,7 @@ def test_a_file_that_changes_between_the_look_and_the_removal_stays(house: House
     stale = house.stale(days=31)
     house.write("done/cat.png", 11)
 
-    gone, problems = remove(house.instance, stale)
+    gone, _, problems = remove(house.instance, stale)
 
     assert gone == []
     assert "somebody changed it" in problems[0]
@@ -300,7 +245,7 @@ def test_a_folder_that_becomes_a_link_before_the_removal_is_not_followed(house: 
     (house.instance.done / "pets").rename(tmp_path / "elsewhere")
     (house.instance.done / "pets").symlink_to(tmp_path / "elsewhere")
 
-    gone, problems = remove(house.instance, stale)
+    gone, _, problems = remove(house.instance, stale)
 
     assert gone == []
     assert len(problems) == 1
@@ -326,7 +271,7 @@ def test_one_file_that_cannot_be_removed_does_not_keep_the_others(house: House) 
     stale = house.stale(days=31)
     (house.instance.done / "cat.png").unlink()
 
-    gone, problems = remove(house.instance, stale)
+    gone, _, problems = remove(house.instance, stale)
 
     assert [one.files[-1].path.name for one in gone] == ["dog.png"]
     assert len(problems) == 1
@@ -358,105 +303,6 @@ def test_a_picture_taken_while_the_clock_was_behind_is_as_old_as_the_one_before(
 
     assert house.stale(days=5029) == []
     assert len(house.stale(days=5031)) == 2
-
-
-# --- every day
-
-
-def _daily(house: House, days: float, settings: RetentionSettings = MONTH) -> set[str]:
-    prune_daily(house.instance, house.ledger, settings, house.now + days * DAY)
-    return house.left
-
-
-def test_the_daemon_prunes_once_a_day(house: House) -> None:
-    house.put_away("done/cat.png")
-    passes = [len(_daily(house, day)) for day in range(30)]
-    before = _daily(house, 29.5)
-
-    after = _daily(house, 30.01)
-
-    assert passes == [1] * 30
-    assert (before, after) == ({"done/cat.png"}, set())
-
-
-def test_asking_more_often_than_once_a_day_changes_nothing(house: House) -> None:
-    _daily(house, 40)
-    house.put_away("done/cat.png", at=house.now)
-
-    assert _daily(house, 40.9) == {"done/cat.png"}
-
-
-def test_a_clock_set_a_year_ahead_removes_nothing_at_once(house: House) -> None:
-    """And nothing that is not a day older for each day that the clock stays wrong."""
-    house.put_away("done/cat.png")
-    _daily(house, 0)
-
-    for _ in range(100):
-        left = _daily(house, 365)  # however often the daemon is started meanwhile
-    in_a_week = _daily(house, 365 + 7)
-    back = _daily(house, 8)
-
-    assert left == in_a_week == back == {"done/cat.png"}
-
-
-def test_a_clock_that_was_ahead_at_the_very_first_pass_removes_nothing_at_once(house: House) -> None:
-    house.put_away("done/cat.png")
-
-    assert _daily(house, 365) == {"done/cat.png"}
-
-
-def test_a_clock_that_was_set_back_does_not_end_the_daily_passes(house: House) -> None:
-    _daily(house, 365)
-
-    _daily(house, 1)
-
-    assert json.loads((house.instance.tmp / "pruned.json").read_text())["passed"] == house.now + DAY
-
-
-def test_a_daemon_that_was_away_for_long_catches_up(house: House) -> None:
-    house.put_away("done/cat.png")
-    _daily(house, 0)
-
-    left = [_daily(house, 100 + day) for day in range(16)]
-
-    assert left[0] == {"done/cat.png"}
-    assert left[-1] == set()
-
-
-@pytest.mark.parametrize("note", ["", "[]", '{"passed": "x"}', '{"passed": 1}', "\udcff"])
-def test_a_note_that_cannot_be_read_is_written_anew(house: House, note: str) -> None:
-    (house.instance.tmp / "pruned.json").write_text(note, errors="surrogateescape")
-
-    _daily(house, 0)
-
-    assert json.loads((house.instance.tmp / "pruned.json").read_text())["passed"] == house.now
-
-
-def test_a_pass_that_removed_something_is_one_line_in_the_log(house: House) -> None:
-    set_up(LogSettings(), house.instance.logs, None)
-    for name in ("cat", "dog"):
-        house.put_away(f"done/{name}.png")
-    house.put_away("failed/bad.png")
-
-    _daily(house, 1.5, RetentionSettings(done_days=1, failed_days=1))
-    _daily(house, 2.6, RetentionSettings(done_days=1, failed_days=1))
-    close()
-
-    lines = [json.loads(line) for line in (house.instance.logs / "framedaemon.jsonl").read_text().splitlines()]
-    said = [{key: line[key] for key in ("event", "done", "failed", "bytes", "first")} for line in lines]
-    why = "put away 1 days ago; done_days is 1"
-    assert said == [{"event": "old_files_removed", "done": 2, "failed": 1, "bytes": 30, "first": why}]
-
-
-def test_what_could_not_be_removed_is_said_and_the_daemon_goes_on(house: House) -> None:
-    set_up(LogSettings(), house.instance.logs, None)
-    (house.instance.tmp / "pruned.json").mkdir()
-
-    _daily(house, 0)
-    close()
-
-    (line,) = [json.loads(line) for line in (house.instance.logs / "framedaemon.jsonl").read_text().splitlines()]
-    assert line["event"] == "old_files_not_removed"
 
 
 # --- logs of jobs
@@ -527,7 +373,7 @@ def test_a_folder_whose_picture_input_does_not_take_stays(house: House) -> None:
     (house.instance.jobs / "orphan" / "source" / "cat.png").write_bytes(bytes(7))
     house.instance.input.rename(house.instance.input.with_name("away"))
 
-    (problem,) = house.prune(RetentionSettings())
+    (problem,) = house.prune(RetentionSettings()).problems
 
     assert "the folder is not there" in problem
     assert (house.instance.jobs / "orphan" / "source" / "cat.png").exists()
@@ -536,4 +382,208 @@ def test_a_folder_whose_picture_input_does_not_take_stays(house: House) -> None:
 def test_leftovers_are_not_looked_for_beside_a_daemon_that_may_be_claiming(house: House) -> None:
     (house.instance.jobs / "orphan").mkdir()
 
-    assert find_stale(house.instance, house.ledger, RetentionSettings(), house.now, leftovers=False) == []
+    assert list(find_stale(house.instance, house.ledger, RetentionSettings(), house.now)) == []
+
+
+# --- never an original without a verified video
+
+
+WITHOUT = RetentionSettings(done_days=30, done_without_video=True)
+
+
+def _break(house: House, how: str, video: str) -> None:
+    path, receipt = house.instance.output / video, (house.instance.output / video).with_suffix(".json")
+    match how:
+        case "deleted":
+            path.unlink()
+        case "renamed":
+            path.rename(path.with_name("best.mp4"))
+        case "cut short":
+            path.write_bytes(path.read_bytes()[:-1])
+        case "replaced":
+            path.write_bytes(bytes(20))
+        case "a link":
+            path.rename(house.instance.root / "away.mp4")
+            path.symlink_to(house.instance.root / "away.mp4")
+        case "without its receipt":
+            receipt.unlink()
+        case "with another's receipt":
+            receipt.write_text(receipt.read_text().replace("-1", "-9"))
+        case "with a receipt that is none":
+            receipt.write_text("[]")
+
+
+BROKEN = {
+    "deleted": "its video output/cat-1.mp4 is not there: it was removed, moved or renamed",
+    "renamed": "its video output/cat-1.mp4 is not there: it was removed, moved or renamed",
+    "cut short": "output/cat-1.mp4 has 19 bytes, and had 20 when it was published",
+    "replaced": "output/cat-1.mp4 is not the video that was published: as many bytes, but others",
+    "a link": "output/cat-1.mp4 is no video any more",
+    "without its receipt": "nothing tells whether output/cat-1.mp4 is whole: its receipt is not beside it",
+    "with another's receipt": "nothing tells whether output/cat-1.mp4 is whole: its receipt is not beside it",
+    "with a receipt that is none": "nothing tells whether output/cat-1.mp4 is whole: its receipt is not beside it",
+}
+
+
+@pytest.mark.parametrize(("how", "why"), BROKEN.items(), ids=BROKEN)
+def test_an_original_stays_whose_video_is_not_as_it_was_published(house: House, how: str, why: str) -> None:
+    house.put_away("done/cat.png")
+    house.put_away("done/dog.png")
+    _break(house, how, "cat-1.mp4")
+
+    done = house.prune(days=31)
+
+    assert house.left == {"done/cat.png"}
+    assert [(one.files[-1].path.name, one.kept) for one in done.kept] == [("cat.png", why)]
+    assert [one.files[-1].path.name for one in done.gone] == ["dog.png"]
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_who_says_so_lets_originals_go_without_their_videos(house: House, how: str) -> None:
+    house.put_away("done/cat.png")
+    _break(house, how, "cat-1.mp4")
+
+    house.prune(WITHOUT, days=31)
+
+    assert house.left == set()
+
+
+def test_an_original_of_several_videos_goes_only_when_each_is_there(house: House) -> None:
+    id = house.claim("cat.png")
+    house.ledger.add_job(id, 2, "{}", "second", 0, house.now)
+    videos = [house.publish(id, job, f"trip/cat-{job}.mp4") for job in (1, 2)]
+    [house.ledger.finish(f"{id}-{job}", "done", "", house.now) for job in (1, 2)]
+    house.ledger.close_drop(id, "done/cat.png")
+    house.write("done/cat.png")
+    second = videos[1].read_bytes()
+
+    videos[1].unlink()
+    kept = house.prune(days=31).kept
+    videos[1].write_bytes(second)
+    house.prune(days=31)
+
+    assert [one.kept for one in kept] == [
+        "its video output/trip/cat-2.mp4 is not there: it was removed, moved or renamed"
+    ]
+    assert house.left == set()
+
+
+@pytest.mark.parametrize("settings", [MONTH, WITHOUT], ids=["by default", "without videos"])
+def test_everything_stays_while_the_share_of_output_is_gone(
+    house: House, settings: RetentionSettings, mount: Callable[..., None]
+) -> None:
+    mount(house.instance.output)
+    house.instance.logs.mkdir()
+    house.put_away("done/cat.png")
+    Shares(house.instance)  # the daemon sees a mount when it starts
+    subprocess.run(["umount", house.instance.output], check=True)
+
+    (kept,) = house.prune(settings, days=31).kept
+
+    assert house.left == {"done/cat.png"}
+    assert "nothing is mounted there any more" in kept.kept
+
+
+def test_everything_stays_while_output_is_not_there(house: House) -> None:
+    house.put_away("done/cat.png")
+    house.instance.output.rename(house.instance.root / "away")
+
+    (kept,) = house.prune(WITHOUT, days=31).kept
+
+    assert house.left == {"done/cat.png"}
+    assert "the folder is not there" in kept.kept
+
+
+def test_beyond_the_bytes_those_go_that_may_in_place_of_those_that_stay(house: House) -> None:
+    for name in ("cat", "dog", "owl"):
+        house.put_away(f"done/{name}.png", size=400)
+    (house.instance.output / "cat-1.mp4").unlink()
+
+    house.prune(RetentionSettings(done_bytes=800))
+
+    assert house.left == {"done/cat.png", "done/owl.png"}
+
+
+def test_only_videos_of_what_would_go_are_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.put_away("done/old.png", at=house.now - 100 * DAY)
+    house.put_away("done/new.png")
+    read = list[str]()
+    monkeypatch.setattr("framedaemon.proof.hash_video", lambda path: [read.append(path.name), hash_video(path)][1])
+
+    house.stale(days=20)
+    house.stale(RetentionSettings(done_bytes=15))
+
+    assert read == ["old-1.mp4"]
+
+
+def test_a_folder_of_pictures_is_a_video_too(house: House) -> None:
+    id = house.claim("cat.png")
+    frames = house.instance.output / "cat"
+    frames.mkdir()
+    [(frames / f"frame_{number}.png").write_bytes(bytes([number])) for number in range(3)]
+    published = {"file": "cat", "bytes": 3, "sha256": hash_video(frames)}
+    (house.instance.output / "cat.json").write_text(json.dumps({"job": f"{id}-1", "video": published}))
+    house.ledger.publishing(f"{id}-1", "cat")
+    house.ledger.finish(f"{id}-1", "done", "", house.now)
+    house.ledger.close_drop(id, "done/cat.png")
+    house.write("done/cat.png")
+
+    (frames / "frame_1.png").write_bytes(bytes([7]))
+    kept = house.prune(days=31).kept
+    (frames / "frame_1.png").write_bytes(bytes([1]))
+    house.prune(days=31)
+
+    assert [one.kept for one in kept] == ["output/cat is not the video that was published: as many bytes, but others"]
+    assert house.left == set()
+
+
+def test_a_real_original_goes_beside_its_real_video_and_not_without(tmp_path: Path) -> None:
+    instance = make_instance(tmp_path)
+    drop(instance, "cat.png", '[encode]\ncontainer = "png"\n')
+    drop(instance, "dog.png")
+    drop(instance, "owl.png")
+    run_all(instance)
+    with (instance.output / "owl.mp4").open("r+b") as video:
+        video.seek(100)
+        video.write(b"?")
+
+    with closing(Ledger(instance.ledger, read_only=True)) as ledger:
+        remove(instance, find_stale(instance, ledger, MONTH, time.time() + 31 * DAY))
+
+    assert files_below(instance.done) == {"owl.png"}
+
+
+# --- receipts
+
+
+RECEIPTS = RetentionSettings(receipt_days=30)
+
+
+def test_a_receipt_goes_long_after_its_video_and_never_beside_it(house: House) -> None:
+    house.put_away("done/cat.png")
+    house.put_away("done/dog.png")
+    (house.instance.output / "cat-1.mp4").unlink()
+
+    young = house.stale(RECEIPTS, days=29)
+    (one,) = house.stale(RECEIPTS, days=31.5)
+    house.prune(RECEIPTS, days=31.5)
+
+    assert young == []
+    assert (one.kind, str(one.files[0].name)) == ("receipt", "cat-1.json")
+    assert one.why == "its video is gone, and it was made 31 days ago; receipt_days is 30"
+    assert files_below(house.instance.output) & {"cat-1.json", "dog-2.json"} == {"dog-2.json"}
+
+
+def test_what_is_not_the_receipt_of_that_video_stays(house: House) -> None:
+    house.put_away("done/cat.png")
+    (house.instance.output / "cat-1.mp4").unlink()
+    (house.instance.output / "cat-1.json").write_text('{"mine": true}')
+
+    assert house.stale(RECEIPTS, days=1000) == []
+
+
+def test_receipts_stay_while_output_is_not_there(house: House) -> None:
+    house.put_away("done/cat.png")
+    house.instance.output.rename(house.instance.root / "away")
+
+    assert house.stale(RECEIPTS, days=1000) == []

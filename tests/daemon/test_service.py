@@ -293,6 +293,7 @@ def test_what_retention_lets_go_goes_by_itself_but_not_while_the_daemon_holds(in
         held = files_below(instance.done)
         service.holding = False
         service.tick(time.monotonic())
+        service.upkeep.wait()
 
     assert (before, held) == ({"cat.png"}, {"cat.png"})
     assert files_below(instance.done) == set()
