@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -40,36 +39,16 @@ from framedaemon.stages import AnyGenerator, AnyInterpolator, Gap, StageKind
 from framedaemon.timeline import Timeline
 from framedaemon.toml import Table, fit, read_toml
 from framedaemon.weave import Tally, weave
+from pages import Example, examples, read
 
-ROOT = Path(__file__).resolve().parent.parent
-PAGES = (*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/**/*.md")))
 COMMAND = str(Path(sys.executable).parent / "framedaemon")
 MACHINE = Machine("cpu", 0, 8 * 2**30, 2)
 
 
-class Example(NamedTuple):
-    """A fenced block; its file is the comment in its first line."""
-
-    page: str
-    file: str
-    text: str
-
-
-def _examples(language: str) -> list[Example]:
-    found = []
-    for page in PAGES:
-        for text in re.findall(
-            rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
-        ):
-            named = re.match(r"# (\S+\.\w+)\n", text)
-            found.append(Example(page.name, named[1] if named else "", text))
-    return found
-
-
-TOML = _examples("toml")
-DROP_INS = [example for example in _examples("python") if example.file.startswith("plugins/")]
-PACKAGES = [example for example in _examples("python") if example.file.endswith("/__init__.py")]
-TESTS = [example for example in _examples("python") if example.file.startswith("tests/")]
+TOML = examples("toml")
+DROP_INS = [example for example in examples("python") if example.file.startswith("plugins/")]
+PACKAGES = [example for example in examples("python") if example.file.endswith("/__init__.py")]
+TESTS = [example for example in examples("python") if example.file.startswith("tests/")]
 
 
 def _id(example: Example) -> str:
@@ -183,7 +162,7 @@ def test_the_example_observer_hears_of_videos(documented: Registry, capsys: pyte
 
 
 def test_the_plugin_guide_names_every_hook() -> None:
-    guide = _text("docs/plugins.md")
+    guide = read("docs/plugins.md")
 
     hooks = [name for name in vars(Hooks) if not name.startswith("_")]
 
@@ -192,7 +171,7 @@ def test_the_plugin_guide_names_every_hook() -> None:
 
 
 def test_the_plugin_guide_names_every_event() -> None:
-    guide = _text("docs/plugins.md")
+    guide = read("docs/plugins.md")
 
     rows = [f"| `{event.__name__}` | `{_log_name(event)}` |" for event in ALL_EVENTS]
 
@@ -200,7 +179,7 @@ def test_the_plugin_guide_names_every_event() -> None:
 
 
 def test_the_readme_names_every_command() -> None:
-    readme = _text("README.md")
+    readme = read("README.md")
 
     assert [name for name in _commands() if f"| `framedaemon {name}" not in readme] == []
 
@@ -226,21 +205,14 @@ def test_the_readme_explains_every_exit_code(arguments: list[str], code: int, tm
     done = subprocess.run([COMMAND, *arguments], cwd=tmp_path, capture_output=True)
 
     assert done.returncode == code
-    assert f"\n| {code} | " in _text("README.md")
+    assert f"\n| {code} | " in read("README.md")
 
 
 def test_the_recipe_guide_names_every_key_that_all_stages_share() -> None:
-    guide = _text("docs/recipes.md")
+    guide = read("docs/recipes.md")
     keys = {*GeneratorOptions.model_fields, *EncoderOptions.model_fields, *InterpolateChoice.model_fields}
 
     assert [key for key in sorted(keys - {"options", "origins"}) if f"`{key}`" not in guide] == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_to_files_that_are_there(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
-
-    assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
 def _entry_points(example: Example) -> dict[str, str]:
@@ -263,10 +235,6 @@ def _install(site: Path, example: Example) -> None:
 def _commands() -> dict[str, Any]:  # typer brings its own click, or the one there is
     group = typer.main.get_command(app)
     return dict(group.commands)  # type: ignore[attr-defined]  # typer's own name for a group
-
-
-def _text(page: str) -> str:
-    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def _log_name(event: type[Event]) -> str:
