@@ -49,12 +49,12 @@ class Admission:
         if plan is None:
             return None
         folders = (self._instance.tmp, self._instance.output)
-        shortage = disk.shortage(self._need(plan), self._reserved(job), folders, keep_free_bytes)
+        shortage = disk.shortage(self.need(plan), self._reserved(job), folders, keep_free_bytes)
         if shortage is None:
             return None
         return Obstacle("disk", shortage.describe(), wall + ROOM_SECONDS, shortage)
 
-    def _need(self, plan: PlanSummary) -> Need:
+    def need(self, plan: PlanSummary) -> Need:
         """What the plan will write, its video corrected by what earlier videos really took."""
         video = round(plan.video_bytes * self._ledger.history.correction(plan.video_kind))
         return Need(plan.temporary_bytes, video, plan.video_copies)

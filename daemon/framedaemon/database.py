@@ -58,7 +58,10 @@ UPDATE attempts SET outcome = 'rejected'
 # A picture may have another one that it is to end with.
 _THIRD = "ALTER TABLE drops ADD COLUMN last BLOB"
 
-_STEPS = (_FIRST, _SECOND, _THIRD)
+# What ended piles up for years, and those who look want the last of it, and how much there is.
+_FOURTH = "CREATE INDEX jobs_ended ON jobs (state, ended) WHERE ended IS NOT NULL"
+
+_STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH)
 VERSION = len(_STEPS)
 
 

@@ -22,6 +22,7 @@ from typing import cast
 from framedaemon.breaker import LONGEST_WAIT_SECONDS, Breaker
 from framedaemon.database import open_database, transaction
 from framedaemon.history import History
+from framedaemon.lookup import Lookup
 from framedaemon.naming import show
 from framedaemon.rows import (
     ENDED,
@@ -70,6 +71,7 @@ class Ledger:
         self._db = open_database(path, read_only)
         self.history = History(self._db)
         self.breaker = Breaker(self._db)
+        self.lookup = Lookup(self._db)
 
     def close(self) -> None:
         self._db.close()
@@ -220,7 +222,8 @@ class Ledger:
 
     def count(self) -> dict[JobState, int]:
         """How many jobs are in each state."""
-        return dict(self._db.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall())
+        counts = "SELECT state, count(*) FROM jobs WHERE ended IS {} GROUP BY state".format  # each has its index
+        return dict(self._db.execute(f"{counts('NULL')} UNION ALL {counts('NOT NULL')}").fetchall())
 
     def start(self, id: str, now: float) -> int:
         """Record an attempt, before it starts; returns its number, from 1.

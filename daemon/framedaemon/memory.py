@@ -134,12 +134,18 @@ def _accelerator(device: str) -> list[str]:
 
 def total_ram() -> int:
     """Bytes of main memory this process could ever take: the machine's, or its cgroup's limit."""
-    return min(_meminfo("MemTotal"), min((_limit(group) for group in _groups(_OWN, _MOUNT)), default=_ENDLESS))
+    return memory_of(_OWN)[1]
 
 
 def available_ram() -> int:
     """Bytes of main memory this process may still take: what is available, or what its cgroup leaves."""
-    return min(_meminfo("MemAvailable"), cgroup_room())
+    return memory_of(_OWN)[0]
+
+
+def memory_of(cgroup: Path) -> tuple[int, int]:
+    """Bytes that are left to a process, and all it could ever take; ``cgroup``: /proc/<pid>/cgroup."""
+    left = min(_meminfo("MemAvailable"), cgroup_room(cgroup))
+    return left, min(_meminfo("MemTotal"), min((_limit(group) for group in _groups(cgroup, _MOUNT)), default=_ENDLESS))
 
 
 def _meminfo(fact: str) -> int:

@@ -10,7 +10,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 MAX_BYTES = 200
 """Of an output's stem in UTF-8; leaves room in 255 for a number, a suffix and the copies that systems make."""
@@ -64,7 +64,7 @@ def numbered(stem: str, n: int) -> str:
     return stem if n == 1 else f"{stem}-{n}"
 
 
-def show(name: str | Path) -> str:
+def show(name: str | PurePath) -> str:
     """``name`` on one line for people and logs: what does not print, or turns the line round, is escaped."""
     return "".join(_show_character(c) for c in str(name))
 

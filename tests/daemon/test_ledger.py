@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from framedaemon.database import VERSION
 from framedaemon.errors import SettingsError
 from framedaemon.ledger import ENDED, STRIKES, JobRow, JobState, Ledger, Outcome, RetryKind
 
@@ -497,7 +498,7 @@ def test_a_ledger_of_a_newer_framedaemon_is_left_alone(path: Path, read_only: bo
     newer.execute("PRAGMA user_version = 99")
     newer.close()
 
-    with pytest.raises(SettingsError, match="has version 99; this framedaemon knows 3"):
+    with pytest.raises(SettingsError, match=f"has version 99; this framedaemon knows {VERSION}"):
         Ledger(path, read_only)
 
 
