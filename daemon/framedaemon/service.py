@@ -28,7 +28,7 @@ from framedaemon.requests import take_requests
 from framedaemon.retrying import put_back_orphan
 from framedaemon.settings import Settings
 from framedaemon.sidecars import is_last
-from framedaemon.status import Status, write_status
+from framedaemon.status import Status, describe, write_status
 from framedaemon.upkeep import Upkeep
 from framedaemon.workspace import Workspace, orphans, sweep_copies
 
@@ -178,20 +178,18 @@ class Service:
 
     def describe(self) -> str:
         """What the daemon does right now, in one line for people."""
-        progress = self._dispatch.progress
-        if progress is None:
-            return "finishing" if self.draining else "waiting for pictures"
-        done, total = list(progress.stages.values())[-1] if progress.stages else (0, 0)
-        how_far = progress.step or (f"{done} of {total} frames" if total else "planning")
-        return f"{progress.name}: {how_far}"
+        counts = self._ledger.count()
+        return describe(self._status(), sum(counts.get(state, 0) for state in ("queued", "waiting", "publishing")))
 
     def write_status(self) -> None:
         """Say how far the job at hand is."""
-        status = Status(
+        write_status(self._instance.status, self._status())
+
+    def _status(self) -> Status:
+        return Status(
             os.getpid(), time.time(), self.draining, self._dispatch.progress, self.problems,
             since=self._since, worker=self.executor.pid,
         )  # fmt: skip
-        write_status(self._instance.status, status)
 
     @property
     def _resting(self) -> bool:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from framedaemon.durations import show_roughly
 from framedaemon.history import History
 from framedaemon.summary import PlanSummary
 
@@ -80,6 +81,29 @@ class Status:
     """The worker's process, while there is one."""
     paused: str = ""
     """Why no job is begun now: ``paused by hand``; empty when jobs are begun."""
+
+
+def describe(status: Status, waiting: int) -> str:
+    """What the daemon does, on one line for people; ``waiting``: jobs that are to come.
+
+    ``photo.jpg: 120 of 321 frames, 2 min left; 14 wait``
+    """
+    said = [_job(status.progress, status.at) if status.progress is not None else status.paused or "idle"]
+    if status.progress is not None and status.paused:
+        said.append(f"then {status.paused}")
+    if status.draining:
+        said.append("ends after it" if status.progress is not None else "ends")
+    if waiting:
+        said.append(f"{waiting} {'waits' if waiting == 1 else 'wait'}")
+    return "; ".join(said)
+
+
+def _job(progress: Progress, now: float) -> str:
+    done, total = list(progress.stages.values())[-1] if progress.stages else (0, 0)
+    frames = f"{done} of {total} frames" if total else "planning" if not progress.step else ""
+    left = progress.remaining_seconds(now)
+    facts = (frames, progress.step, f"{show_roughly(left)} left" if left is not None else "")
+    return f"{progress.name}: {', '.join(fact for fact in facts if fact)}"
 
 
 def write_status(path: Path, status: Status) -> None:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from fakes import machine, picture, registry_of
 from framedaemon.ledger import Ledger
 from framedaemon.plan import make_plan
 from framedaemon.recipe import Recipe
-from framedaemon.status import Progress, Status, read_status, write_status
+from framedaemon.status import Progress, Status, describe, read_status, write_status
 
 BROKEN_NAME = os.fsdecode(b"caf\xe9.jpg")
 
@@ -87,6 +88,33 @@ def test_what_is_expected_is_the_slowest_stage_by_earlier_jobs_else_by_its_estim
 
     assert by_estimates == max(step.seconds for step in plan.steps)
     assert progress.expected_seconds == pytest.approx(80.0)
+
+
+# --- in one line
+
+
+@pytest.mark.parametrize(
+    ("progress", "said", "line"),
+    [
+        (None, {}, "idle; 14 wait"),
+        (None, {"paused": "paused by hand"}, "paused by hand; 14 wait"),
+        (None, {"draining": True}, "idle; ends; 14 wait"),
+        (Progress("1-1", "a.jpg", 1, 40.0), {}, "a.jpg: planning; 14 wait"),
+        (Progress("1-1", "a.jpg", 1, 40.0, step="denoise 30 %"), {}, "a.jpg: denoise 30 %; 14 wait"),
+        (_progress(250), {}, "photo.jpg: 250 of 1000 frames, 3 min left; 14 wait"),
+        (_progress(250), {"draining": True}, "photo.jpg: 250 of 1000 frames, 3 min left; ends after it; 14 wait"),
+    ],
+)  # fmt: skip
+def test_what_the_daemon_does_is_told_on_one_line(progress: Progress | None, said: dict[str, Any], line: str) -> None:
+    status = Status(**{"pid": 1, "at": 160.0, "draining": False, "progress": progress, **said})
+
+    assert describe(status, 14) == line
+
+
+def test_one_job_waits_and_none_is_not_spoken_of() -> None:
+    status = Status(1, 160.0, False, None)
+
+    assert (describe(status, 1), describe(status, 0)) == ("idle; 1 waits", "idle")
 
 
 # --- the file

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from framedaemon.cli.common import console, print_json, show_seconds
+from framedaemon.cli.common import console, print_json
+from framedaemon.durations import show_seconds
 
 if TYPE_CHECKING:
     from framedaemon.instance import Instance

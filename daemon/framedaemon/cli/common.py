@@ -46,15 +46,3 @@ def console() -> Console:
 def print_json(value: Any) -> None:
     """One JSON document on stdout; names that are not UTF-8 are escaped."""
     print(json.dumps(value, indent=2, ensure_ascii=True))
-
-
-def show_seconds(seconds: float | None) -> str:
-    """A duration for people: ``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from framedaemon.cli.cards import RamOption, VramOption, explain_cards
-from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json, show_seconds
+from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json
+from framedaemon.durations import show_seconds
 
 if TYPE_CHECKING:
     from framedaemon.pipeline import Made, Report

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 
-from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json, show_seconds
+from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json
+from framedaemon.durations import show_seconds
 
 if TYPE_CHECKING:
     from rich.table import Table
