@@ -9,6 +9,7 @@ settings that cannot be used.
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -24,6 +25,24 @@ app = typer.Typer(
 )
 for _module in (running, setting_up, making, queue, approving, models, plugins, pruning):
     _module.add_to(app)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from framedaemon import __version__
+
+        print(f"framedaemon {__version__}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version, and end.")
+]
+
+
+@app.callback()
+def _framedaemon(version: VersionOption = False) -> None:
+    """What stands before any command."""
 
 
 def main() -> None:
