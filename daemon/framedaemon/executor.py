@@ -18,6 +18,7 @@ from typing import Protocol, TypeAlias
 
 from framedaemon import messages
 from framedaemon.instance import Instance
+from framedaemon.log import get_log
 from framedaemon.memory import oom_kills
 from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Halt, Order, Planned, Ready, Setup
 from framedaemon.offspring import MARK, kill_marked
@@ -301,7 +302,10 @@ class LocalExecutor:
             self._failed_starts += 1
             self._not_before = now + min(_LONGEST_PAUSE, 2.0 ** (self._failed_starts - 1))
         self.end()
-        return [Ended(job=job, kind=kind, reason=reason, cause=cause, came_up=came_up)] if job is not None else []
+        if job is None:  # else its end tells
+            get_log().warning("worker_failed", reason=reason)
+            return []
+        return [Ended(job=job, kind=kind, reason=reason, cause=cause, came_up=came_up)]
 
     def _kill_group(self) -> None:
         assert self._process is not None

@@ -1,13 +1,18 @@
 """Runs a service: lock, signals, and sleep until there is something to do.
 
-SIGTERM, SIGINT   finish the job at hand, then end; a second one ends at once, and the job goes on at the next start
+SIGTERM, SIGINT   let the job at hand go on for `stop_seconds`, then halt it, and end; it goes on at the next start.
+                  A second one ends at once
 SIGHUP            read config.toml again
 SIGUSR1           look for requests
+
+Started by systemd, it says so when it is up: after what a crash left is put right, and a worker has answered.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
+import math
 import os
 import selectors
 import signal
@@ -15,7 +20,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from framedaemon.disk import Ballast
@@ -24,15 +29,19 @@ from framedaemon.instance import Instance, create
 from framedaemon.ledger import JobState, Ledger
 from framedaemon.log import close, get_log, set_up
 from framedaemon.plugins import load_plugins
+from framedaemon.pulse import felt_by
 from framedaemon.service import Service
 from framedaemon.settings import Settings, read_settings
+from framedaemon.signals import Signals
+from framedaemon.systemd import Notifier, notifier_from
 from framedaemon.trouble import RETRY_SECONDS, is_full, once_there_is_room, said_plainly
 from framedaemon.watch import Watch
 
 # Whoever asks whether a daemon runs holds its lock for less than this.
 _LOCK_SECONDS = 0.5
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+# So often at most is it said how far the job is.
+_SAY_SECONDS = 1.0
 
 
 class Served(NamedTuple):
@@ -53,17 +62,27 @@ def serve(instance: Instance, until_empty: bool = False, hold: bool = False) -> 
     """
     settings = read_settings(instance.config)
     create(instance)
-    with _Signals() as signals, lock(instance), said_plainly(instance.ledger):
+    notifier = notifier_from(os.environ)
+    if notifier.listened_to:
+        faulthandler.enable()  # a loop that hangs is ended by SIGABRT: where each thread was then stands in the journal
+    with Signals() as signals, lock(instance), said_plainly(instance.ledger), felt_by(notifier.beat):
         set_up(settings.log, instance.logs, sys.stderr)
         try:
-            return _serve(instance, settings, signals, until_empty, hold)
+            return _serve(instance, settings, signals, notifier, until_empty, hold)
         finally:
             close()
+            notifier.close()
 
 
-def _serve(instance: Instance, settings: Settings, signals: _Signals, until_empty: bool, hold: bool) -> Served:
+def _serve(
+    instance: Instance, settings: Settings, signals: Signals, notifier: Notifier, until_empty: bool, hold: bool
+) -> Served:
+    def stopped_within(seconds: float) -> bool:
+        notifier.status("the start waits for room on the disk")
+        return signals.stopped_within(seconds)
+
     ballast = _ballast(instance, settings)
-    ledger = once_there_is_room(lambda: Ledger(instance.ledger), instance.tmp, ballast, signals.stopped_within)
+    ledger = once_there_is_room(lambda: Ledger(instance.ledger), instance.tmp, ballast, stopped_within)
     if ledger is None:
         return Served({}, ())
     try:
@@ -74,10 +93,11 @@ def _serve(instance: Instance, settings: Settings, signals: _Signals, until_empt
         get_log().info("daemon_started", instance=str(instance.root), pid=os.getpid())
         for plugin in registry.broken():
             get_log().warning("plugin_broken", plugin=plugin.name, origin=plugin.origin, reason=plugin.reason)
-        if hold or once_there_is_room(service.recover, instance.tmp, ballast, signals.stopped_within):
+        notifier.status("putting right what was left half done")
+        if hold or once_there_is_room(service.recover, instance.tmp, ballast, stopped_within):
             if until_empty:
                 ledger.try_now(time.time())  # who starts it by hand has mended what was broken
-            _Loop(instance, settings, service, signals).run(until_empty)
+            _Loop(instance, settings, service, signals, notifier).run(until_empty)
         after = ledger.count()
         get_log().info("daemon_stopped")
         problems = (*service.problems, *(breaker.reason for breaker in ledger.breaker.standing()))
@@ -118,72 +138,30 @@ def _locked(handle: int, patience: float) -> bool:
             return True
 
 
-class _Signals:
-    """Signals only leave a note and wake whoever sleeps on ``handle``; a lease that a writer breaks says nothing.
-
-    Held from before the lock to after it: whoever sees the lock may send SIGUSR1, and that must not end the daemon.
-    """
-
-    def __init__(self) -> None:
-        self.received: list[int] = []
-        self.handle, self._waking = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def __enter__(self) -> _Signals:
-        self._old = {number: signal.signal(number, lambda n, frame: self.received.append(n)) for number in _SIGNALS}
-        self._old[signal.SIGIO] = signal.signal(signal.SIGIO, signal.SIG_IGN)
-        self._old_handle = signal.set_wakeup_fd(self._waking, warn_on_full_buffer=False)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        signal.set_wakeup_fd(self._old_handle)
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-        os.close(self.handle)
-        os.close(self._waking)
-
-    def stopped_within(self, seconds: float) -> bool:
-        """Sleep so long, or until a signal says to end; whether one did. It is kept for `_Loop`."""
-        end = time.monotonic() + seconds
-        while not self.stopping and time.monotonic() < end:
-            with selectors.DefaultSelector() as selector:
-                selector.register(self.handle, selectors.EVENT_READ)
-                selector.select(max(0.0, end - time.monotonic()))
-            self.drain()
-        return self.stopping
-
-    @property
-    def stopping(self) -> bool:
-        """Whether a signal came that says to end."""
-        return signal.SIGTERM in self.received or signal.SIGINT in self.received
-
-    def wake(self) -> None:
-        """From any thread."""
-        with suppress(OSError):  # full: it will wake anyway
-            os.write(self._waking, b"w")
-
-    def drain(self) -> None:
-        """Forget that we were woken."""
-        with suppress(BlockingIOError):
-            while os.read(self.handle, 4096):
-                pass
-
-
 class _Loop:
-    def __init__(self, instance: Instance, settings: Settings, service: Service, signals: _Signals) -> None:
+    def __init__(
+        self, instance: Instance, settings: Settings, service: Service, signals: Signals, notifier: Notifier
+    ) -> None:
         self._instance = instance
         self._service = service
         self._signals = signals
+        self._notifier = notifier
+        self._up = self._halted = False
+        self._refused = ""
+        self._say_due = 0.0
         self._stops = 0
+        self._stopped_at = 0.0
         self._trouble = ""
         self._equip(settings)
 
     def run(self, until_empty: bool) -> None:
         """Tick until the service is drained, stopped or, with ``until_empty``, has nothing left to do."""
         self._start_watch()
+        self._notifier.patient = False  # from here on a worker has to answer in good time
         try:
             while True:
                 self._obey()
-                due = self._tick()
+                due = min(self._tick(), self._halt_in_time(), self._say())
                 if self._ended(until_empty):
                     break
                 self._sleep(due)
@@ -203,8 +181,42 @@ class _Loop:
             except (sqlite3.DatabaseError, OSError) as error:  # the next start finds the job cut short
                 get_log().error("stop_unrecorded", reason=str(error))
 
+    def _say(self) -> float:
+        """Tell systemd that we live, what we do and, once, that we are up; returns when it is to be told again."""
+        now = time.monotonic()
+        if not self._notifier.listened_to:
+            return math.inf
+        self._notifier.beat()
+        if not self._up and not self._service.draining:
+            self._come_up(now)
+        if now >= self._say_due:
+            self._say_due = now + _SAY_SECONDS
+            self._notifier.status(self._refused + (self._service.describe() if self._up else "starting a worker"))
+        return now + self._notifier.interval / 2
+
+    def _come_up(self, now: float) -> None:
+        """A service is up when a worker answers: one that cannot even start a worker would make no video."""
+        if self._service.holding or self._service.ready:
+            self._up = True
+            self._notifier.ready()
+        elif self._service.executor.available(now):
+            self._service.start_worker(now)
+
+    def _halt_in_time(self) -> float:
+        """Halt the job at hand once it has had its time since the daemon was told to end; returns when that will be."""
+        if not self._service.draining or not self._service.busy or self._halted:
+            return math.inf
+        due = self._stopped_at + self._stop_seconds
+        if time.monotonic() >= due:
+            self._halted = True
+            get_log().info("daemon_halting", seconds=self._stop_seconds)
+            self._service.halt(time.monotonic())
+            return 0.0
+        return due
+
     def _equip(self, settings: Settings) -> None:
         """Take from the settings what is the loop's own."""
+        self._stop_seconds = settings.service.stop_seconds
         self._watch = Watch(self._instance.input, self._wake, settings.inbox.watch)
         self._ballast = _ballast(self._instance, settings)
         self._keep_free_bytes = settings.disk.keep_free_bytes
@@ -265,17 +277,29 @@ class _Loop:
             number = self._signals.received.pop(0)
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._stops += 1
+                self._stopped_at = self._stopped_at or time.monotonic()
                 self._service.draining = True
+                self._notifier.stopping()
                 get_log().info("daemon_draining" if self._stops == 1 else "daemon_stopping", busy=self._service.busy)
             elif number == signal.SIGHUP:
                 self._reload()
 
     def _reload(self) -> None:
+        self._notifier.reloading()
+        try:
+            self._take_settings()
+        finally:
+            if self._up:
+                self._notifier.ready()
+
+    def _take_settings(self) -> None:
         try:
             settings = read_settings(self._instance.config)
         except SettingsError as error:
             get_log().error("settings_refused", problems=list(error.problems))
+            self._refused = "config.toml is refused, the settings before it stay in force; "
             return
+        self._refused = ""
         set_up(settings.log, self._instance.logs, sys.stderr)
         self._service.reload(settings)
         self._watch.stop()

@@ -159,6 +159,15 @@ class RetentionSettings(Section):
     """A receipt in output/ whose video is gone goes this many days after it was made; 0: never."""
 
 
+class ServiceSettings(Section):
+    """How the daemon ends, and what `framedaemon service install` writes into its unit; see docs/service.md."""
+
+    stop_seconds: float = Field(60.0, ge=0, le=604_800)
+    """How long the job at hand may go on when the daemon is to end; then it halts, and goes on at the next start."""
+    memory_max_bytes: Bytes = Field(0, ge=0)
+    """The kernel lets the service and its workers have no more memory than this; 0: no limit. For the unit only."""
+
+
 class ModelSettings(Section):
     """Weights of networks: where they are kept, and whether they may be fetched; see `framedaemon models`."""
 
@@ -193,6 +202,7 @@ class Settings(Section):
     plugins: PluginSettings = PluginSettings()
     log: LogSettings = LogSettings()
     retention: RetentionSettings = RetentionSettings()
+    service: ServiceSettings = ServiceSettings()
     models: ModelSettings = ModelSettings()
     metrics: MetricsSettings = MetricsSettings()
     notify: NotifySettings = NotifySettings()

@@ -28,6 +28,8 @@ class Notifier:
     def __init__(self, address: str = "", watchdog_seconds: float | None = None) -> None:
         self.watchdog_seconds = watchdog_seconds
         """The manager ends this process when it hears no `beat` for so long; None: it does not watch."""
+        self.patient = True
+        """Whether a start that goes on, as beats tell, is given more time; an end always is."""
         self._socket: socket.socket | None = None
         self._status = ""
         self._ready = self._stopping = False
@@ -41,6 +43,11 @@ class Notifier:
     def listened_to(self) -> bool:
         """Whether there is a manager to speak to."""
         return self._socket is not None
+
+    @property
+    def interval(self) -> float:
+        """A beat is due in each so many seconds."""
+        return self.watchdog_seconds or EXTEND_SECONDS
 
     def ready(self) -> None:
         """The service is up, or has taken new settings."""
@@ -67,12 +74,12 @@ class Notifier:
 
         Where systemd waits for a start or for an end, it is told to go on waiting.
         """
-        now, interval = time.monotonic(), self.watchdog_seconds or EXTEND_SECONDS
+        now = time.monotonic()
         if self._socket is None or now < self._quiet_until:
             return
-        self._quiet_until = now + interval / 10
-        waited_for = self._stopping or not self._ready
-        self._say("WATCHDOG=1", *([f"EXTEND_TIMEOUT_USEC={round(interval * 1e6)}"] if waited_for else []))
+        self._quiet_until = now + self.interval / 10
+        waited_for = self._stopping or (self.patient and not self._ready)
+        self._say("WATCHDOG=1", *([f"EXTEND_TIMEOUT_USEC={round(self.interval * 1e6)}"] if waited_for else []))
 
     def close(self) -> None:
         """Speak no more."""

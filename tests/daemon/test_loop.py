@@ -21,10 +21,12 @@ from framedaemon.inbox import Inbox
 from framedaemon.instance import Instance
 from framedaemon.intake import Intake
 from framedaemon.ledger import Ledger
-from framedaemon.loop import _Loop, _Signals, lock, serve
+from framedaemon.loop import _Loop, lock, serve
 from framedaemon.requests import ask_to_cancel, daemon_pid
 from framedaemon.service import Service
 from framedaemon.settings import read_settings
+from framedaemon.signals import Signals
+from framedaemon.systemd import Notifier
 from living import CONFIG, drop, files_below, jobs_of, living, make_instance
 
 RARELY = CONFIG.replace("rescan_seconds = 1.0", "rescan_seconds = 3600.0")
@@ -385,8 +387,8 @@ def test_a_daemon_until_empty_counts_what_ended_meanwhile(instance: Instance) ->
 def test_a_ledger_that_cannot_be_written_costs_no_report_of_the_worker(instance: Instance) -> None:
     drop(instance, "a.png", SIDECAR)
 
-    with living(instance) as service, _Signals() as signals:
-        loop = _Loop(instance, read_settings(instance.config), service, signals)
+    with living(instance) as service, Signals() as signals:
+        loop = _Loop(instance, read_settings(instance.config), service, signals, Notifier())
         wait_until(lambda: loop._tick() and drawing(instance), "the job")
         service._ledger._db.execute("PRAGMA query_only = ON")
         (instance.tmp / "go").touch()

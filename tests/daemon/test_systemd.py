@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,27 +10,7 @@ from pathlib import Path
 import pytest
 
 from framedaemon.systemd import Notifier, notifier_from
-
-
-class Manager:
-    """Hears what a service says."""
-
-    def __init__(self, address: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
-        self._socket.setblocking(False)
-
-    def heard(self) -> list[list[str]]:
-        """The lines of each datagram since the last call."""
-        found = []
-        try:
-            while True:
-                found.append(self._socket.recv(4096).decode().split("\n"))
-        except BlockingIOError:
-            return found
-
-    def close(self) -> None:
-        self._socket.close()
+from manager import Manager
 
 
 @pytest.fixture
@@ -100,6 +79,14 @@ def test_a_start_and_an_end_that_go_on_are_given_more_time(manager: Manager, tmp
     starting, _, running, _, ending = manager.heard()
     assert starting == ending == ["WATCHDOG=1", "EXTEND_TIMEOUT_USEC=10"]
     assert running == ["WATCHDOG=1"]
+
+
+def test_a_start_is_given_no_more_time_once_patience_has_ended(manager: Manager, notifier: Notifier) -> None:
+    notifier.patient = False
+
+    notifier.beat()
+
+    assert manager.heard() == [["WATCHDOG=1"]]
 
 
 def test_an_abstract_address_is_understood() -> None:
