@@ -33,6 +33,24 @@ settings.load_profile("framedaemon")
 _THEIR_MODELS = models_folder("", Path("/nonexistent"), os.environ)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that run daemons come first, and one after another where others run beside them.
+
+    They kill, fill disks and use memory up, and a daemon tells by the kernel's count who was ended for want of memory.
+    """
+    items.sort(key=lambda item: not _runs_daemons(item))
+    for item in items:
+        if _runs_daemons(item):
+            item.add_marker(pytest.mark.xdist_group("daemons"))
+
+
+def _runs_daemons(item: pytest.Item) -> bool:
+    if item.path.parent.name in ("torture", "systemd"):
+        return True
+    named = vars(item.getparent(pytest.Module).obj).values()  # type: ignore[union-attr]  # each test is in a module
+    return any(getattr(thing, "__module__", "") == "living" for thing in named)
+
+
 @pytest.fixture(autouse=True)
 def _nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A test never touches the instance of the person who runs it, and ``auto`` finds no weights of theirs."""

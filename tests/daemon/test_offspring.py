@@ -32,7 +32,7 @@ def test_a_marked_process_is_ended_though_it_leads_a_session_of_its_own(tmp_path
 
 
 def test_a_child_of_a_marked_process_is_ended_too(tmp_path: Path) -> None:
-    parent = sleeping(str(tmp_path), "sh", "-c", '"$0" "$@" & wait')
+    parent = sleeping(str(tmp_path), "sh", "-c", '"$0" "$@" & wait; exec "$0" "$@"')  # it outlives its child
 
     kill_marked(str(tmp_path))
 
