@@ -1,4 +1,4 @@
-"""What hatch asks when it builds: the page that an index shows is the README, less what only a checkout has."""
+"""What hatch asks when it builds: the page that an index shows, and a file that a checkout has elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 
@@ -20,3 +21,13 @@ class IndexPage(MetadataHookInterface):
         text = re.sub(r"!\[[^\]]*\]\((?!https?:)[^)]*\)\n*", "", text)
         text = re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
         metadata["readme"] = {"content-type": "text/markdown", "text": text}
+
+
+class Config(BuildHookInterface[Any]):
+    """The config.toml that `framedaemon init` writes goes into the package; an editable install reads the checkout's."""
+
+    PLUGIN_NAME = "custom"
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Add it to a wheel; what is added here, hatch leaves out of an editable one."""
+        build_data["force_include"]["config.toml"] = "framedaemon/config.toml"
