@@ -14,7 +14,8 @@ from PIL import Image, ImageFilter
 
 from framedaemon import Footage, Frame, JobRejected, Picture, Placement, Scratch
 from framedaemon.testing import GeneratorContract
-from framedaemon.testing.generator import TOLERANCE, measure
+from framedaemon.testing.generator import measure
+from framedaemon.testing.measuring import TOLERANCE
 from framedaemon_camera import Camera, CameraOptions, generators
 
 

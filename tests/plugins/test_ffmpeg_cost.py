@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from framedaemon import Clip, ClipSpec, Delivery, Estimate, Frame, Placement, Scratch
-from framedaemon.testing.encoder import TOLERANCE
+from framedaemon.testing.measuring import TOLERANCE
 from framedaemon_ffmpeg.options import FfmpegOptions
 from framedaemon_ffmpeg.stage import Ffmpeg
 

@@ -18,11 +18,14 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite(
-    *("framedaemon.testing.encoder", "framedaemon.testing.generator", "framedaemon.testing.interpolator")
+    *(f"framedaemon.testing.{part}" for part in ("asking", "encoder", "generator", "held", "interpolator")),
+    *(f"framedaemon.testing.{part}" for part in ("measuring", "observer", "policy")),
 )
 
 from framedaemon.testing.encoder import EncoderContract  # noqa: E402  (asserts are rewritten first)
 from framedaemon.testing.generator import GeneratorContract  # noqa: E402  (the same)
 from framedaemon.testing.interpolator import InterpolatorContract  # noqa: E402  (the same)
+from framedaemon.testing.observer import ObserverContract  # noqa: E402  (the same)
+from framedaemon.testing.policy import MemoryPolicyContract  # noqa: E402  (the same)
 
-__all__ = ["EncoderContract", "GeneratorContract", "InterpolatorContract"]
+__all__ = ["EncoderContract", "GeneratorContract", "InterpolatorContract", "MemoryPolicyContract", "ObserverContract"]

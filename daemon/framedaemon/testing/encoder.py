@@ -6,15 +6,14 @@ a few small frames of odd size, each unlike the others. Give a fixture ``clip_sp
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import av
 import numpy as np
@@ -38,12 +37,11 @@ from framedaemon import (
 )
 from framedaemon.fingerprint import distance, fingerprint_rgb
 from framedaemon.readback import Shown, read_back
-
-TOLERANCE = 8 << 20
-"""Bytes by which measured memory may pass the estimate: what the allocator keeps and pages round up."""
+from framedaemon.testing.asking import check_answers
+from framedaemon.testing.held import MOST_HELD, Alive, check_given_back, children, held
+from framedaemon.testing.measuring import TOLERANCE, check_light, check_memory, measure_stage
 
 COMMENT = '{"prompt": "a = b; c # \\\\ ünï 写真", "seed": 7}'
-_TASKS = Path("/proc/self/task")
 
 
 class EncoderContract:
@@ -98,6 +96,45 @@ class EncoderContract:
         assert set(lost) <= {0, 1}
         assert any(lost) <= bool(video.notes), "a cropped size must be said in the notes"
 
+    def test_every_option_is_answered_or_refused_at_its_limits(
+        self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec
+    ) -> None:
+        """Each option of its class at the ends of its range, and at what its type alone lets through."""
+
+        def ask(asked: EncoderOptions) -> None:
+            stage.promise(clip_spec, True, asked)
+            stage.estimate(clip_spec, asked)
+
+        check_answers(options, ask)
+
+    @pytest.mark.parametrize("depth", [8, 16])
+    @pytest.mark.parametrize("size", [(16, 16), (17, 4095), (8191, 8191)], ids=lambda size: "x".join(map(str, size)))
+    def test_every_clip_is_promised_or_refused(
+        self, stage: Encoder[Any], options: EncoderOptions, size: tuple[int, int], depth: Literal[8, 16]
+    ) -> None:
+        """Of one frame too, and of a million: JobRejected says what cannot be encoded, nothing else is raised."""
+        for frames in (1, 1_000_000):
+            spec = ClipSpec(*size, frames, Fraction(24000, 1001), depth)
+            try:
+                video = stage.promise(spec, True, options)
+                estimate = stage.estimate(spec, options)
+            except JobRejected:
+                continue
+            assert video.frames == frames, "one picture in the file for each frame of the clip"
+            assert video.fps == spec.fps, "a clip is shown at its own rate"
+            assert estimate.disk > 0, "no bytes at all: the guard of the disk goes by this"
+
+    def test_it_takes_frames_as_it_goes(
+        self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec, placement: Placement, tmp_path: Path
+    ) -> None:
+        """Of a long clip it holds a few frames at any time."""
+        spec, alive = replace(clip_spec, frames=40), Alive()
+        output = tmp_path / f"out{stage.promise(spec, False, options).suffix}"
+
+        _encode(stage, options, placement, Clip(spec, alive.watch(draw(spec))), output)
+
+        assert alive.most <= MOST_HELD, f"it held {alive.most} of 40 frames at once: memory must not grow with the clip"
+
     def test_a_codec_that_nobody_knows_is_refused(
         self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec
     ) -> None:
@@ -141,13 +178,13 @@ class EncoderContract:
         parts = _encode_parts(stage, options, placement, spec, tmp_path)
         parts[1].unlink()
         output = tmp_path / "broken" / f"joined{video.suffix}"
-        before = _held()
+        before = held()
 
         with pytest.raises(StageFailed):
             cast("JoiningEncoder[Any]", stage).join(parts, spec, _delivery(output, COMMENT), options)
 
         assert not output.exists()
-        assert _held() == before
+        check_given_back(before)
 
     def test_the_estimate_holds(
         self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec, placement: Placement, tmp_path: Path
@@ -162,6 +199,18 @@ class EncoderContract:
         assert sum(file.stat().st_size for file in files if file.is_file()) <= estimate.disk
         assert max(peaks) <= estimate.ram + TOLERANCE
 
+    def test_it_takes_no_more_memory_than_it_said(
+        self, stage: Encoder[Any], options: EncoderOptions, placement: Placement, tmp_path: Path
+    ) -> None:
+        """Resident memory at its peak, in a process of its own; nothing heavy is imported there before `load`."""
+        spec = ClipSpec(width=1281, height=721, frames=8, fps=Fraction(24))
+        output = str(tmp_path / f"out{stage.promise(spec, False, options).suffix}")
+
+        cost = measure_stage("encode", stage, placement, tmp_path, takes=spec, options=options, output=output)
+
+        check_light(cost)
+        check_memory(cost)
+
     def test_a_clip_that_breaks_leaves_nothing_behind(
         self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec, placement: Placement, tmp_path: Path
     ) -> None:
@@ -169,13 +218,13 @@ class EncoderContract:
         video = stage.promise(clip_spec, False, options)
         output = tmp_path / "broken" / f"out{video.suffix}"
         _encode(stage, options, placement, Clip(clip_spec, draw(clip_spec)), tmp_path / f"first{video.suffix}")
-        before = _held()
+        before = held()
 
         with pytest.raises(ZeroDivisionError):
             _encode(stage, options, placement, Clip(clip_spec, _breaking(draw(clip_spec))), output)
 
         assert not output.exists()
-        assert _held() == before
+        check_given_back(before)
 
     def test_it_gives_back_what_it_took(
         self, stage: Encoder[Any], options: EncoderOptions, clip_spec: ClipSpec, placement: Placement, tmp_path: Path
@@ -183,11 +232,11 @@ class EncoderContract:
         """Threads, processes and open files are as before. The first run may leave what stays for good."""
         suffix = stage.promise(clip_spec, False, options).suffix
         _encode(stage, options, placement, Clip(clip_spec, draw(clip_spec)), tmp_path / f"first{suffix}")
-        before = _held()
+        before = held()
 
         _encode(stage, options, placement, Clip(clip_spec, draw(clip_spec)), tmp_path / f"second{suffix}")
 
-        assert _held() == before
+        check_given_back(before)
 
 
 def draw(spec: ClipSpec) -> Iterator[Frame]:
@@ -278,12 +327,7 @@ def _watched(frames: Iterator[Frame], peaks: list[int]) -> Iterator[Frame]:
     """The frames; ``peaks`` gathers the bytes that our child processes hold at their peak."""
     for frame in frames:
         yield frame
-        peaks.append(sum(_each_child(_peak_bytes)))
-
-
-def _each_child(ask: Callable[[str], int]) -> Iterator[int]:
-    for task in _TASKS.glob("*/children"):
-        yield from (ask(child) for child in task.read_text().split())
+        peaks.append(sum(map(_peak_bytes, children())))
 
 
 def _peak_bytes(process: str) -> int:
@@ -292,11 +336,3 @@ def _peak_bytes(process: str) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), 0)
-
-
-def _held() -> dict[str, int]:
-    """How many threads, open files and child processes the process has, where /proc tells."""
-    gc.collect()
-    folders = {"threads": Path("/proc/self/task"), "files": Path("/proc/self/fd")}
-    counts = {name: len(list(folder.iterdir())) for name, folder in folders.items() if folder.is_dir()}
-    return counts | {"children": sum(_each_child(lambda child: 1))}

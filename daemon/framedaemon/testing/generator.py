@@ -6,16 +6,10 @@ options that make a short clip, and a source big enough that memory for it shows
 
 from __future__ import annotations
 
-import gc
 import hashlib
-import json
-import pickle
 import re
-import subprocess
-import sys
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -36,23 +30,9 @@ from framedaemon import (
     Scratch,
     Source,
 )
-
-TOLERANCE = 8 << 20
-"""Bytes by which measured memory may pass the estimate: what the allocator keeps and pages round up."""
-
-_PROBE = Path(__file__).with_name("probe.py")
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a generator took in a process of its own."""
-
-    heavy: tuple[str, ...]
-    """Heavy modules that stood in ``sys.modules`` after promise and estimate."""
-    ram: int | None
-    """Peak bytes that load and drawing added; None where the system does not tell."""
-    estimated: int
-    """Bytes, as `Estimate.ram` said."""
+from framedaemon.testing.asking import check_answers
+from framedaemon.testing.held import check_given_back, held
+from framedaemon.testing.measuring import Cost, check_light, check_memory, measure_stage
 
 
 class GeneratorContract:
@@ -109,9 +89,48 @@ class GeneratorContract:
 
         second = _answers(stage, source, options)
 
-        assert first == second
+        assert first == second, "asked twice they say the same: what they say depends on their arguments alone"
         assert first[1].ram >= 0
         assert first[1].seconds > 0, "zero seconds: nothing can be planned with that"
+
+    def test_every_option_is_answered_or_refused_at_its_limits(
+        self, stage: Generator[Any], source: Source, options: GeneratorOptions
+    ) -> None:
+        """Each option of its class at the ends of its range, and at what its type alone lets through."""
+        check_answers(options, lambda asked: _answers(stage, source, asked))
+
+    @pytest.mark.parametrize(
+        "size", [(16, 16), (17, 4001), (4001, 17), (9999, 8999)], ids=lambda size: "x".join(map(str, size))
+    )
+    def test_every_picture_is_promised_or_refused(
+        self, stage: Generator[Any], options: GeneratorOptions, size: tuple[int, int]
+    ) -> None:
+        """Whatever its shape: JobRejected says what cannot be drawn, nothing else is raised."""
+        if "picture" not in stage.accepts:
+            pytest.skip("it takes no pictures")
+        pixels = np.broadcast_to(np.uint8(0), (size[1], size[0], 3))  # as large as it says, without the memory
+
+        try:
+            spec, estimate = _answers(stage, Picture(pixels), options)
+        except JobRejected:
+            return
+
+        assert spec.frames >= 1
+        assert estimate.ram > 0, "no memory at all: a frame alone takes some"
+
+    def test_one_frame_is_a_clip_or_refused(
+        self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, scratch: Scratch
+    ) -> None:
+        alone = options.model_copy(update={"frames": 1})
+        try:
+            spec = stage.promise(source, alone)
+        except JobRejected:
+            pytest.skip("it refuses a clip of one frame")
+
+        with stage.load(placement, alone) as generate:
+            drawn = sum(1 for _ in Clip(spec, generate(source, scratch), made_by=stage.name))
+
+        assert drawn == spec.frames, f"promised were {spec.frames}: look for a division by frames - 1"
 
     def test_a_frame_stays_as_it_is_while_the_next_is_drawn(
         self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, scratch: Scratch
@@ -122,7 +141,7 @@ class GeneratorContract:
             before = first.copy()
             next(frames, None)
 
-            assert np.array_equal(first, before)
+            assert np.array_equal(first, before), "each frame has an array of its own: a buffer was used again"
 
     def test_the_same_seed_gives_the_same_frames(
         self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
@@ -132,7 +151,7 @@ class GeneratorContract:
 
         one, two = (_digest(stage, source, seeded, placement, folder) for folder in folders)
 
-        assert one == two
+        assert one == two, "seed every source of chance with options.seed: numpy.random.default_rng(options.seed)"
 
     def test_it_goes_on_in_the_middle_as_if_it_had_come_along(
         self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
@@ -172,24 +191,24 @@ class GeneratorContract:
     ) -> None:
         """Threads and open files are as before. The first run may leave what stays with the process for good."""
         _digest(stage, source, options, placement, tmp_path / "first")
-        before = _held()
+        before = held()
 
         _digest(stage, source, options, placement, tmp_path / "second")
 
-        assert _held() == before
+        check_given_back(before)
 
     def test_closing_it_early_cleans_up(
         self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
     ) -> None:
         _digest(stage, source, options, placement, tmp_path / "first")
-        before = _held()
+        before = held()
 
         with stage.load(placement, options) as generate:
             frames = _closable(generate(source, _scratch(tmp_path / "second")))
             next(frames)
             frames.close()
 
-        assert _held() == before
+        check_given_back(before)
 
     def test_a_source_that_it_does_not_accept_is_refused(
         self, stage: Generator[Any], options: GeneratorOptions, tmp_path: Path
@@ -208,19 +227,13 @@ class GeneratorContract:
     def test_nothing_heavy_is_imported_before_load(
         self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
     ) -> None:
-        cost = measure(stage, source, options, placement, tmp_path, draw=False)
-
-        assert cost.heavy == (), "the service promises and estimates with no model library in memory"
+        check_light(measure(stage, source, options, placement, tmp_path, draw=False))
 
     def test_it_takes_no_more_memory_than_it_said(
         self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
     ) -> None:
         """Resident memory at its peak, in a process of its own; libraries that `load` imports count."""
-        cost = measure(stage, source, options, placement, tmp_path)
-        if cost.ram is None:
-            pytest.skip("this system does not tell a process's peak memory")
-
-        assert cost.ram <= cost.estimated + TOLERANCE
+        check_memory(measure(stage, source, options, placement, tmp_path))
 
 
 def measure(
@@ -232,25 +245,8 @@ def measure(
     *,
     draw: bool = True,
 ) -> Cost:
-    """What the stage costs in a fresh process. All of it is pickled, so the stage's module must be importable.
-
-    Without ``draw`` it only promises and estimates there. Raises AssertionError with the process's own words when
-    it fails.
-    """
-    work = {
-        "stage": stage,
-        "source": source,
-        "options": options,
-        "placement": placement,
-        "folder": str(folder),
-        "draw": draw,
-    }
-    done = subprocess.run(
-        [sys.executable, str(_PROBE)], input=pickle.dumps(sys.path) + pickle.dumps(work), capture_output=True
-    )
-    assert done.returncode == 0, f"{stage.name} failed in a process of its own:\n{done.stderr.decode()}"
-    told = json.loads(done.stdout.splitlines()[-1])
-    return Cost(tuple(told["heavy"]), told["ram"], told["estimated"])
+    """What the stage costs in a fresh process; without ``draw`` it only promises and estimates there."""
+    return measure_stage("generate", stage, placement, folder, takes=source, options=options, run=draw)
 
 
 def _answers(stage: Generator[Any], source: Source, options: GeneratorOptions) -> tuple[ClipSpec, Any]:
@@ -282,10 +278,3 @@ def _scratch(folder: Path) -> Scratch:
 def _closable(frames: Any) -> Any:
     assert hasattr(frames, "close"), "the daemon closes a clip that it does not need to the end: yield the frames"
     return frames
-
-
-def _held() -> dict[str, int]:
-    """How many threads and open files the process has, where /proc tells."""
-    gc.collect()
-    folders = {"threads": Path("/proc/self/task"), "files": Path("/proc/self/fd")}
-    return {name: len(list(folder.iterdir())) for name, folder in folders.items() if folder.is_dir()}

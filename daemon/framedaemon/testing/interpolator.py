@@ -7,19 +7,15 @@ where the stage works on other sizes only, ``placement`` where it needs a device
 
 from __future__ import annotations
 
-import gc
 import hashlib
-import json
-import pickle
 import re
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from contextlib import closing, suppress
+from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -36,24 +32,12 @@ from framedaemon import (
     Machine,
     Placement,
 )
+from framedaemon.testing.asking import check_answers
+from framedaemon.testing.held import MOST_HELD, Alive, check_given_back, held
+from framedaemon.testing.measuring import Cost, check_light, check_memory, measure_stage
 from framedaemon.testing.patterns import difference, draw_pattern, gaps_between, moving_frames, nearest_gap
 
-TOLERANCE = 8 << 20
-"""Bytes by which measured memory may pass the estimate: what the allocator keeps and pages round up."""
-
 HALF = (Fraction(1, 2),)
-
-_PROBE = Path(__file__).with_name("filling_probe.py")
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What an interpolator took in a process of its own."""
-
-    heavy: tuple[str, ...]
-    """Heavy modules that stood in ``sys.modules`` after the estimate."""
-    ram: int | None
-    """Peak bytes that load and filling added; None where it was not asked or the system does not tell."""
 
 
 class InterpolatorContract:
@@ -131,6 +115,36 @@ class InterpolatorContract:
         assert (longer.ram, longer.vram) == (first.ram, first.vram)
         assert longer.seconds > first.seconds
 
+    def test_every_option_is_answered_or_refused_at_its_limits(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec
+    ) -> None:
+        """Each option of its class at the ends of its range, and at what its type alone lets through."""
+        check_answers(options, lambda asked: stage.estimate(takes, _doubled(takes), asked))
+
+    @pytest.mark.parametrize("depth", [8, 16])
+    @pytest.mark.parametrize("size", [(16, 16), (17, 4001), (8191, 8191)], ids=lambda size: "x".join(map(str, size)))
+    def test_every_clip_is_estimated_or_refused(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, size: tuple[int, int], depth: Literal[8, 16]
+    ) -> None:
+        """Of one frame too: JobRejected says what cannot be filled, nothing else is raised."""
+        for frames in (1, 1_000_000):
+            spec = ClipSpec(*size, frames, Fraction(24000, 1001), depth)
+            with suppress(JobRejected):
+                stage.estimate(spec, replace(spec, fps=Fraction(60)), options)
+
+    def test_it_takes_gaps_as_it_goes(
+        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+    ) -> None:
+        """Of a long clip it holds a few frames at any time, and never waits for more than 16 gaps."""
+        alive = Alive()
+        frames = alive.watch(draw_pattern(takes, float(index)) for index in range(40))
+
+        with stage.load(placement, options) as fill:
+            answered = sum(1 for _ in fill(Gap(x0, x1, HALF) for x0, x1 in pairwise(frames)))
+
+        assert answered == 39
+        assert alive.most <= MOST_HELD, f"it held {alive.most} of 40 frames at once: memory must not grow with the clip"
+
     def test_every_gap_is_answered_in_order(
         self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
     ) -> None:
@@ -165,7 +179,7 @@ class InterpolatorContract:
     ) -> None:
         one, two = (_digest(stage, options, placement, takes) for _ in range(2))
 
-        assert one == two
+        assert one == two, "the same gaps twice, and other frames: chance needs a seed of its own"
 
     def test_it_goes_on_in_the_middle_as_if_it_had_come_along(
         self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
@@ -236,24 +250,24 @@ class InterpolatorContract:
     ) -> None:
         """Threads and open files are as before. The first run may leave what stays with the process for good."""
         _digest(stage, options, placement, takes)
-        before = _held()
+        before = held()
 
         _digest(stage, options, placement, takes)
 
-        assert _held() == before
+        check_given_back(before)
 
     def test_closing_it_early_cleans_up(
         self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
     ) -> None:
         _digest(stage, options, placement, takes)
-        before = _held()
+        before = held()
 
         with stage.load(placement, options) as fill:
             answers = _closable(fill(iter(gaps_between(moving_frames(takes), [HALF] * (takes.frames - 1)))))
             next(answers)
             answers.close()
 
-        assert _held() == before
+        check_given_back(before)
 
     def test_an_error_in_the_source_comes_through(
         self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
@@ -265,38 +279,22 @@ class InterpolatorContract:
     def test_nothing_heavy_is_imported_before_load(
         self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
     ) -> None:
-        cost = measure(stage, options, placement, takes, fill=False)
-
-        assert cost.heavy == (), "the service estimates with no model library in memory"
+        check_light(measure(stage, options, placement, takes, fill=False))
 
     def test_it_takes_no_more_memory_than_it_said(
         self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
     ) -> None:
         """Resident memory at its peak, in a process of its own; libraries that `load` imports count."""
-        cost = measure(stage, options, placement, takes)
-        if cost.ram is None:
-            pytest.skip("this system does not tell a process's peak memory")
-
-        estimate = stage.estimate(takes, _doubled(takes), options)
-        assert cost.ram <= estimate.placed(placement, takes.width, takes.height).ram + TOLERANCE
+        check_memory(measure(stage, options, placement, takes))
 
 
 def measure(
     stage: Interpolator[Any], options: InterpolatorOptions, placement: Placement, takes: ClipSpec, *, fill: bool = True
 ) -> Cost:
-    """What the stage costs in a fresh process. All of it is pickled, so the stage's module must be importable.
-
-    Without ``fill`` it only estimates there. Raises AssertionError with the process's own words when it fails.
-    """
+    """What the stage costs in a fresh process; without ``fill`` it only estimates there."""
     gaps = gaps_between(moving_frames(takes), [HALF] * (takes.frames - 1)) if fill else []
-    work = {"stage": stage, "options": options, "placement": placement}
-    work |= {"takes": takes, "gives": _doubled(takes), "gaps": gaps}
-    done = subprocess.run(
-        [sys.executable, str(_PROBE)], input=pickle.dumps(sys.path) + pickle.dumps(work), capture_output=True
-    )
-    assert done.returncode == 0, f"{stage.name} failed in a process of its own:\n{done.stderr.decode()}"
-    told = json.loads(done.stdout.splitlines()[-1])
-    return Cost(tuple(told["heavy"]), told["ram"])
+    asked = {"takes": takes, "gives": _doubled(takes), "options": options}
+    return measure_stage("interpolate", stage, placement, Path(), **asked, gaps=gaps, run=fill)
 
 
 def _doubled(takes: ClipSpec) -> ClipSpec:
@@ -339,10 +337,3 @@ def _breaking(gaps: Iterable[Gap]) -> Iterator[Gap]:
 def _closable(answers: Any) -> Any:
     assert hasattr(answers, "close"), "the daemon ends a stream that it does not need to the end: yield the answers"
     return answers
-
-
-def _held() -> dict[str, int]:
-    """How many threads and open files the process has, where /proc tells."""
-    gc.collect()
-    folders = {"threads": Path("/proc/self/task"), "files": Path("/proc/self/fd")}
-    return {name: len(list(folder.iterdir())) for name, folder in folders.items() if folder.is_dir()}
