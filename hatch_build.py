@@ -24,10 +24,11 @@ class IndexPage(MetadataHookInterface):
 
 
 class Config(BuildHookInterface[Any]):
-    """The config.toml that `framedaemon init` writes goes into the package; an editable install reads the checkout's."""
+    """The config.toml that `framedaemon init` writes goes into the package; an editable install has the checkout's."""
 
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Add it to a wheel; what is added here, hatch leaves out of an editable one."""
-        build_data["force_include"]["config.toml"] = "framedaemon/config.toml"
+        """Add it to a wheel that is whole: ``version`` is ``standard`` or ``editable``."""
+        if version == "standard":
+            build_data["force_include"]["config.toml"] = "framedaemon/config.toml"
