@@ -33,6 +33,7 @@ settings.load_profile("framedaemon")
 _THEIR_MODELS = models_folder("", Path("/nonexistent"), os.environ)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that run daemons come first, and one after another where others run beside them.
 
