@@ -19,7 +19,7 @@ class IndexPage(MetadataHookInterface):
         """Put the page into the package's metadata."""
         text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
         text = re.sub(r"!\[[^\]]*\]\((?!https?:)[^)]*\)\n*", "", text)
-        text = re.sub(r"\[([^\]]*)\]\((?!https?:)[^)]*\)", r"\1", text)
+        text = re.sub(r"\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:)[^)]*\)", r"\1", text)
         metadata["readme"] = {"content-type": "text/markdown", "text": text}
 
 
