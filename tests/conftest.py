@@ -33,16 +33,14 @@ settings.load_profile("framedaemon")
 _THEIR_MODELS = models_folder("", Path("/nonexistent"), os.environ)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that run daemons come first, and one after another where others run beside them.
+    """Mark tests that run daemons: others may run beside them, but no two of them beside each other.
 
     They kill, fill disks and use memory up, and a daemon tells by the kernel's count who was ended for want of memory.
     """
-    items.sort(key=lambda item: not _runs_daemons(item))
     for item in items:
         if _runs_daemons(item):
-            item.add_marker(pytest.mark.xdist_group("daemons"))
+            item.add_marker(pytest.mark.daemons)
 
 
 def _runs_daemons(item: pytest.Item) -> bool:
