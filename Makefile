@@ -3,8 +3,11 @@
 #     make demo     a photo becomes a video
 #     make test     what the tests need, and the tests
 #     make lint     layout, lint, types, import layers
-#     make check    exactly what CI runs: lint and test
+#     make docs     the documents as a site, in site/
+#     make package  wheel and sdist into dist/, looked into, and the wheel installed where nothing else is
+#     make check    what CI runs: lint, docs, package and test
 #     make format   lays out the code and sorts imports
+#     make reference  writes what the documents, the manual page and completion say of the code
 #     make torture  breaks daemons in every known way for an hour: MINUTES=60 TRIALS=200, FAULTS="..." for some only
 #     make fuzz     spoils what strangers drop for ten minutes: FUZZ_SECONDS=600
 
@@ -18,7 +21,7 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constr
 # What is to be installed is decided by these alone.
 PINS := pyproject.toml constraints.txt
 
-.PHONY: help demo test lint check format torture fuzz clean
+.PHONY: help demo test lint docs package reference check format torture fuzz clean
 .NOTPARALLEL:
 help:
 	@sed -n 's/^#     //p' Makefile
@@ -35,7 +38,18 @@ lint: $(VENV)/dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-check: lint test
+docs: $(VENV)/dev
+	@if $(BIN)/python -c 'import mkdocs' 2> /dev/null; \
+	then NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict && echo "docs: site/index.html"; \
+	else echo "docs: left out, mkdocs-material wants Python 3.11 or newer"; fi
+
+package: $(VENV)/dev
+	@$(BIN)/python .ci/package.py --keep dist
+
+reference: $(VENV)/test
+	@$(BIN)/python docs/generate
+
+check: lint docs package test
 
 MINUTES ?= 60
 TRIALS ?= 200
@@ -53,7 +67,7 @@ format: $(VENV)/dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find daemon plugins tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(BIN)/python:
