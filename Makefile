@@ -37,6 +37,7 @@ lint: $(VENV)/dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/hadolint Dockerfile
 
 docs: $(VENV)/dev
 	@if $(BIN)/python -c 'import mkdocs' 2> /dev/null; \
