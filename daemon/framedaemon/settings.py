@@ -46,12 +46,14 @@ Bytes = Annotated[int, BeforeValidator(parse_bytes), PlainSerializer(int, return
 
 
 def _device(name: str) -> str:
+    """`auto`, `cpu`, `cuda`, `cuda:0` …, `mps`."""
     if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,2})?", name):
         raise ValueError(f"{name!r} is not a device: write auto, cpu, cuda, cuda:0 or mps")
     return name
 
 
 def _colour(name: str) -> str:
+    """`#rrggbb`."""
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", name):
         raise ValueError(f"{name!r} is not a colour: write it like '#1a2b3c'")
     return name
