@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar, cast, get_args
 
+from framedaemon.blame import let_through
 from framedaemon.errors import FramedaemonError, JobRejected, StageFailed
 from framedaemon.plugins import Registry
 from framedaemon.published import Completes, Weighted, rows_of
@@ -81,7 +82,7 @@ class Chooser:
         if source is not None and source.kind not in cast(AnyGenerator, stage).accepts:
             accepts = " and ".join(sorted(cast(AnyGenerator, stage).accepts))
             raise JobRejected(f"[{kind}] use: {name} makes clips of a {accepts}; this file is a {source.kind}")
-        missing = None if self._machine.imagined else lacks(stage, self._machine)
+        missing = None if self._machine.imagined else lacks(self._registry, stage, self._machine)
         if missing is not None:
             raise JobRejected(f"[{kind}] use: {name} cannot work here: {missing}")
         return stage
@@ -91,7 +92,7 @@ class Chooser:
         for stage in self._registry.stages(kind):
             if stage.preference < 0 or (source is not None and source.kind not in cast(AnyGenerator, stage).accepts):
                 continue
-            missing = lacks(stage, self._machine)
+            missing = lacks(self._registry, stage, self._machine)
             if missing is None and self._machine.device == "cpu" and getattr(stage, "wants_accelerator", False):
                 missing = f'hours of work without a GPU: use = "{stage.name}" has it all the same'
             if missing is None:
@@ -125,16 +126,18 @@ def asked(stage: AnyStage, question: str, answer: type[T], *given: object) -> T:
     return said
 
 
-def lacks(stage: AnyStage, machine: Machine) -> str | None:
+def lacks(registry: Registry, stage: AnyStage, machine: Machine) -> str | None:
     """What the stage says it lacks. One that cannot even say it must not cost the jobs that others can do.
 
     Raises StageFailed where the stage does: it does not know yet, and another try may tell.
     """
     try:
-        return stage.unready(machine)
+        with registry.trusting(registry.owner(stage)):
+            return stage.unready(machine)
     except StageFailed:
         raise
-    except Exception as error:  # noqa: BLE001  (a stranger's stage may raise anything)
+    except BaseException as error:  # noqa: BLE001  (a stranger's stage may raise anything)
+        let_through(error)
         return f"its unready() raised {type(error).__name__}: {error}"
 
 
@@ -144,7 +147,7 @@ def unready_stages(registry: Registry, machine: Machine) -> dict[str, str]:
     for kind in get_args(StageKind):
         for stage in registry.stages(kind):
             try:
-                missing = lacks(stage, machine)
+                missing = lacks(registry, stage, machine)
             except StageFailed as error:
                 missing = str(error)
             if missing is not None:

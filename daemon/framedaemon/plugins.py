@@ -4,39 +4,37 @@
     plugins/*.py of the instance ┴─▶ pluggy ─▶ the stages and policies on offer
 
 pluggy's own loader stops at the first plugin that raises, so the loop is ours. Whatever a plugin raises while it is
-loaded or asked for its stages (SystemExit too) is kept as the reason why it is broken.
+loaded or asked for its stages, and that it takes too long, is kept as the reason why it is broken. `Registry.trusting`
+guards what is run of it for jobs that never asked for it.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
-import re
 import stat
 import sys
-import traceback
-from collections.abc import Collection, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import pluggy
 
+from framedaemon.blame import let_through, said, trace
+from framedaemon.deadline import deadline
 from framedaemon.errors import JobRejected, OutOfMemory, PluginBroken
 from framedaemon.events import Event
+from framedaemon.faults import check_version, placement_fault, stage_fault
 from framedaemon.hooks import PROJECT, Hooks
 from framedaemon.identity import hash_file
 from framedaemon.memory import DefaultMemoryPolicy
-from framedaemon.published import Row
-from framedaemon.sources import SourceKind
 from framedaemon.stages import (
     AnyStage,
-    EncoderOptions,
     Estimate,
-    GeneratorOptions,
-    InterpolatorOptions,
     Machine,
     Placement,
     StageKind,
@@ -46,19 +44,11 @@ from framedaemon.task import StageTask
 # A plugin may raise from `happened` this often in a row before it is muted.
 _PATIENCE = 3
 
-_HOOK_OF: dict[StageKind, str] = {"generate": "generators", "interpolate": "interpolators", "encode": "encoders"}
-_OPTIONS_OF: dict[StageKind, type] = {
-    "generate": GeneratorOptions,
-    "interpolate": InterpolatorOptions,
-    "encode": EncoderOptions,
-}
-_NEEDS_OF: dict[StageKind, tuple[str, ...]] = {
-    "generate": ("name", "summary", "options", "accepts", "preference", "unready", "promise", "estimate", "load"),
-    "interpolate": ("name", "summary", "options", "preference", "unready", "estimate", "load"),
-    "encode": ("name", "summary", "options", "preference", "unready", "promise", "estimate", "load"),
-}
+# Loading it, and asking it what every job depends on, may take so long. A cold disk takes a second or two.
+LOAD_SECONDS = 20.0
 
-_SOURCES: frozenset[str] = frozenset(get_args(SourceKind))
+_HOOK_OF: dict[StageKind, str] = {"generate": "generators", "interpolate": "interpolators", "encode": "encoders"}
+_IN_WORDS = {"memory_policy": "memory policy", "happened": "observer"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +63,15 @@ class PluginInfo:
     """``generate camera``, …"""
     reason: str = ""
     """Why it is broken, for a person."""
+    trace: str = ""
+    """Where in its own code that happened, for its author."""
+    hooks: tuple[str, ...] = ()
+    """What it implements beside stages: ``memory_policy``, ``happened``."""
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """Its stages, and in words what else it does."""
+        return (*self.stages, *(_IN_WORDS[hook] for hook in self.hooks))
 
 
 @dataclass(slots=True)
@@ -83,9 +82,13 @@ class Registry:
     plugins: dict[str, PluginInfo] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     """sha256 of each drop-in file as it was loaded; what is installed has a version."""
+    entering: Callable[[str], None] = lambda plugin: None
+    """Told the plugin whose code runs for everybody, and "" when that is over: who watches knows whom to blame."""
     _stages: dict[StageKind, dict[str, AnyStage]] = field(
         default_factory=lambda: {"generate": {}, "interpolate": {}, "encode": {}}
     )
+    aside: dict[str, str] = field(default_factory=dict)
+    """Plugins that brought a process down when they were loaded, and how: they are not loaded again."""
     _failures: dict[str, int] = field(default_factory=dict)
 
     def stage(self, kind: StageKind, name: str) -> AnyStage:
@@ -111,17 +114,22 @@ class Registry:
         A policy that breaks does not cost the job: the shipped policy answers in its place.
         """
         asked: dict[str, Any] = {"stage": task, "estimate": estimate, "machine": machine, "attempt": attempt}
-        try:
-            answer = self.manager.hook.memory_policy(**asked)
-        except OutOfMemory:
-            raise
-        except (Exception, SystemExit):  # noqa: BLE001  (a stranger's policy may raise anything)
-            reason = traceback.format_exc(limit=-1).strip().splitlines()[-1]
-            default = DefaultMemoryPolicy().memory_policy(**asked)
-            return replace(default, reason=f"{default.reason} (a memory policy broke: {reason})")
-        if not isinstance(answer, Placement):
-            return DefaultMemoryPolicy().memory_policy(**asked)
-        return answer
+        broke = ""
+        for policy in reversed(self.manager.hook.memory_policy.get_hookimpls()):  # as pluggy does: the last one first
+            try:
+                with self.trusting(policy.plugin_name):
+                    answer = policy.function(*[asked[name] for name in policy.argnames])
+                    fault = placement_fault(answer, machine) if answer is not None else None
+            except OutOfMemory:
+                raise
+            except BaseException as error:  # noqa: BLE001  (a stranger's policy may raise anything)
+                let_through(error)
+                answer, fault = None, said(error)
+            if fault is not None:
+                broke = f" (memory policy {policy.plugin_name} broke: {fault})"
+            elif isinstance(answer, Placement):
+                return replace(answer, reason=f"{answer.reason}{broke}")
+        raise OutOfMemory(f"{task.name}: no memory policy says where it is to work{broke}")
 
     def tell(self, event: Event) -> list[PluginInfo]:
         """Tell every plugin what happened. Returns those that were muted because they keep raising."""
@@ -131,31 +139,51 @@ class Registry:
             try:
                 implementation.function(*[event for _ in implementation.argnames])
                 self._failures.pop(name, None)
-            except (Exception, SystemExit) as error:  # noqa: BLE001  (a stranger's observer may raise anything)
+            except BaseException as error:  # noqa: BLE001  (a stranger's observer may raise anything)
+                let_through(error)
                 self._failures[name] = self._failures.get(name, 0) + 1
                 if self._failures[name] >= _PATIENCE:
                     self.manager.unregister(name=name)
                     info = self.plugins.get(name, PluginInfo(name, "", "broken"))
-                    reason = f"raised {_PATIENCE} times in a row from happened(): {_said(error)}"
+                    reason = f"raised {_PATIENCE} times in a row from happened(): {said(error)}"
                     self.plugins[name] = replace(info, state="broken", reason=reason)
                     muted.append(self.plugins[name])
         return muted
+
+    @contextmanager
+    def trusting(self, plugin: str) -> Iterator[None]:
+        """Run something of ``plugin`` that jobs depend on which never asked for it. Raises Overdue when it hangs."""
+        self.entering(plugin)
+        try:
+            with deadline(LOAD_SECONDS):
+                yield
+        finally:
+            self.entering("")
+
+    def owner(self, stage: AnyStage) -> str:
+        """The plugin that offers the stage."""
+        labels = {f"{kind} {stage.name}" for kind, stages in self._stages.items() if stages.get(stage.name) is stage}
+        return next((plugin.name for plugin in self.plugins.values() if labels & set(plugin.stages)), "")
 
     def add(self, name: str, origin: str, plugin: object) -> None:
         """Register a loaded plugin. Raises PluginBroken; nothing of the plugin stays then."""
         if self.manager.has_plugin(name):
             raise PluginBroken(f"there is a plugin {name} already")
         try:
+            check_version(plugin)
             self.manager.register(plugin, name)
             self.manager.check_pending()
             offered = {kind: self._offered(name, kind) for kind in _HOOK_OF}
-        except (Exception, SystemExit) as error:
+            implemented = {caller.name for caller in self.manager.get_hookcallers(plugin) or ()}
+        except BaseException as error:
             self.manager.unregister(name=name) if self.manager.has_plugin(name) else None
-            raise PluginBroken(_said(error)) from error
+            let_through(error)
+            raise PluginBroken(said(error)) from error
         for kind, stages in offered.items():
             self._stages[kind].update({stage.name: stage for stage in stages})
         labels = tuple(f"{kind} {stage.name}" for kind, stages in offered.items() for stage in stages)
-        self.plugins[name] = PluginInfo(name, origin, "ready", labels)
+        hooks = tuple(hook for hook in _IN_WORDS if hook in implemented)
+        self.plugins[name] = PluginInfo(name, origin, "ready", labels, hooks=hooks)
 
     def _offered(self, name: str, kind: StageKind) -> list[AnyStage]:
         hook = getattr(self.manager.hook, _HOOK_OF[kind])
@@ -163,50 +191,35 @@ class Registry:
         stages = [stage for impl in mine for stage in impl.function()]
         taken = set(self._stages[kind])
         for stage in stages:
-            fault = _fault(kind, stage, taken)
+            fault = stage_fault(kind, stage, taken)
             if fault is not None:
                 raise PluginBroken(f"{_HOOK_OF[kind]}(): {fault}")
             taken.add(stage.name)
         return stages
 
 
-def _fault(kind: StageKind, stage: Any, taken: Collection[str]) -> str | None:
-    """What is wrong with a stage that would else break every job that looks at it; None when nothing is."""
-    if isinstance(stage, type):
-        return f"{stage.__name__} is a class, not a stage: return {stage.__name__}()"
-    missing = [need for need in _NEEDS_OF[kind] if not hasattr(stage, need)]
-    if missing:
-        return f"{type(stage).__name__} lacks {', '.join(missing)}"
-    if not isinstance(stage.name, str) or not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", stage.name):
-        return f"{stage.name!r} is no stage name: lower case, one word"
-    if stage.name in ("auto", "none"):
-        return f"{stage.name!r} means something else in a recipe"
-    if stage.name in taken:
-        return f"there is a {stage.name!r} already"
-    if not (isinstance(stage.options, type) and issubclass(stage.options, _OPTIONS_OF[kind])):
-        return f"{stage.name}: options must be a class below {_OPTIONS_OF[kind].__name__}"
-    if not isinstance(stage.preference, int):
-        return f"{stage.name}: preference must be a whole number, not {stage.preference!r}"
-    rows = getattr(stage, "weights", ())
-    if not (isinstance(rows, tuple) and all(isinstance(row, get_args(Row)) for row in rows)):
-        return f"{stage.name}: weights must be a tuple of Weights and Repository, not {rows!r}"
-    misnamed = [row.name for row in rows if not row.name.startswith(f"{stage.name}-")]
-    if misnamed:
-        return f"{stage.name}: its weights {misnamed[0]!r} must be called {stage.name}- and something"
-    if kind == "generate" and not (isinstance(stage.accepts, Set) and stage.accepts <= _SOURCES):
-        return f"{stage.name}: accepts must be a set of {' and '.join(sorted(_SOURCES))}, not {stage.accepts!r}"
-    return None
-
-
-def load_plugins(folder: Path | None, disabled: Sequence[str] = ()) -> Registry:
-    """The registry of every plugin that can be loaded: installed ones, then ``*.py`` in ``folder``.
-
-    Never raises for a plugin's fault: a broken one is in ``plugins`` with its reason.
-    """
+def new_registry() -> Registry:
+    """A registry with nothing but the memory policy that is shipped."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Hooks)
-    registry = Registry(manager)
     manager.register(DefaultMemoryPolicy(), "framedaemon.memory")
+    return Registry(manager)
+
+
+def load_plugins(
+    folder: Path | None,
+    disabled: Sequence[str] = (),
+    aside: Mapping[str, str] | None = None,
+    entering: Callable[[str], None] | None = None,
+) -> Registry:
+    """The registry of every plugin that can be loaded: installed ones, then ``*.py`` in ``folder``.
+
+    Never raises for a plugin's fault: a broken one is in ``plugins`` with its reason. ``aside``: those not to be
+    loaded since they brought a process down, and how. ``entering``: see `Registry.entering`.
+    """
+    registry = new_registry()
+    registry.entering = entering or registry.entering
+    registry.aside.update(aside or {})
     for entry in sorted(entry_points(group=PROJECT), key=lambda entry: entry.name):
         _load(registry, entry.name, _origin(entry), disabled, entry)
     for path in sorted(folder.glob("*.py")) if folder is not None and folder.is_dir() else ():
@@ -222,13 +235,25 @@ def _load(registry: Registry, name: str, origin: str, disabled: Sequence[str], f
         reason = f"there is a plugin {name} already, from {registry.plugins[name].origin}"
         registry.plugins[f"{name} ({origin})"] = PluginInfo(name, origin, "broken", reason=reason)
         return
+    if name in registry.aside:
+        registry.plugins[name] = PluginInfo(name, origin, "broken", reason=registry.aside[name])
+        return
     try:
         if isinstance(found, Path):
             registry.hashes[name] = hash_file(found)
-        plugin = _import_file(name, found) if isinstance(found, Path) else found.load()
-        registry.add(name, origin, plugin)
-    except (Exception, SystemExit) as error:  # noqa: BLE001  (importing a stranger's module may raise anything)
-        registry.plugins[name] = PluginInfo(name, origin, "broken", reason=_said(error))
+        with registry.trusting(name):
+            plugin = _import_file(name, found) if isinstance(found, Path) else found.load()
+            registry.add(name, origin, plugin)
+    except BaseException as error:  # noqa: BLE001  (importing a stranger's module may raise anything)
+        let_through(error)
+        registry.plugins[name] = PluginInfo(name, origin, "broken", reason=said(error), trace=trace(error))
+
+
+def load_file(registry: Registry, path: Path) -> str:
+    """Load one more file, wherever it lies, as if it lay in the instance's folder; returns the plugin's name."""
+    known = set(registry.plugins)
+    _load(registry, path.stem, str(path), (), path)
+    return next(iter(set(registry.plugins) - known), path.stem)
 
 
 def _import_file(name: str, path: Path) -> ModuleType:
@@ -259,10 +284,3 @@ def _check_owned(path: Path) -> None:
 
 def _origin(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else entry.value
-
-
-def _said(error: BaseException) -> str:
-    """What a person should read of an error: its type, unless it is ours, and its words."""
-    if isinstance(error, PluginBroken):
-        return str(error)
-    return f"{type(error).__name__}: {error}".rstrip(": ")

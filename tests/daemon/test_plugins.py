@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,7 +215,7 @@ def test_an_installed_plugin_is_loaded_and_says_where_it_comes_from(install: Ins
 
     registry = load_plugins(None)
 
-    assert registry.plugins["bell"] == PluginInfo("bell", "installed-bell 1.2", "ready")
+    assert registry.plugins["bell"] == PluginInfo("bell", "installed-bell 1.2", "ready", hooks=("happened",))
 
 
 @pytest.mark.parametrize(
@@ -222,6 +224,12 @@ def test_an_installed_plugin_is_loaded_and_says_where_it_comes_from(install: Ins
         ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("raise SystemExit", "SystemExit"),
+        ("raise GeneratorExit", "GeneratorExit (installed_aaa.py, line 1)"),
+        (
+            "requires_hooks = 2",
+            "it was made for version 2 of the hooks, and this framedaemon has 1: update",
+        ),
+        ("requires_hooks = '1'", "requires_hooks is a whole number, not '1'"),
         ("def f(:\n", "SyntaxError: invalid syntax"),
         ("from framedaemon import hookimpl\n@hookimpl\ndef generators():\n    return [object()]", "object lacks name"),
         (
@@ -243,6 +251,60 @@ def test_a_broken_installed_plugin_is_kept_with_its_reason_and_the_rest_load(
     assert registry.plugins["zzz"].state == "ready"
 
 
+@pytest.mark.parametrize(
+    "code",
+    ["import time\ntime.sleep(60)", "while True:\n    pass", "import threading\nthreading.Event().wait()"],
+    ids=["sleeps", "spins", "waits"],
+)
+def test_a_plugin_that_hangs_while_it_is_loaded_is_broken_and_the_rest_load(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setattr("framedaemon.plugins.LOAD_SECONDS", 0.2)
+    _drop_in(folder, "aaa", code)
+    _drop_in(folder, "zzz", HEARS)
+
+    registry = load_plugins(folder)
+
+    assert registry.plugins["aaa"].reason.startswith("took longer than 0.2 s (aaa.py, line ")
+    assert registry.plugins["zzz"].state == "ready"
+
+
+def test_a_plugin_for_this_version_of_the_hooks_or_an_older_one_is_loaded(folder: Path) -> None:
+    _drop_in(folder, "made_for_one", f"requires_hooks = 1\n{HEARS}")
+
+    assert load_plugins(folder).plugins["made_for_one"].offers == ("observer",)
+
+
+def test_a_plugin_that_was_set_aside_is_not_even_imported(folder: Path) -> None:
+    _drop_in(folder, "deadly", "import os\nos._exit(3)")
+
+    registry = load_plugins(folder, aside={"deadly": "the worker ended with exit code 3 while it was loaded"})
+
+    assert registry.plugins["deadly"].reason == "the worker ended with exit code 3 while it was loaded"
+
+
+def test_whoever_watches_is_told_whose_code_runs(folder: Path) -> None:
+    _drop_in(folder, "aaa", HEARS)
+    told: list[str] = []
+
+    registry = load_plugins(folder, entering=told.append)
+    registry.add("mine", "tests", plugin(memory_policy=lambda: Placement(reason="mine")))
+    _place(registry)
+
+    assert told[-4:] == ["aaa", "", "mine", ""]
+
+
+def test_ctrl_c_means_the_command_and_no_plugin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon has a handler of its own for it, and there only a plugin can raise it."""
+    _drop_in(folder, "aaa", "raise KeyboardInterrupt")
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        load_plugins(folder)
+
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_IGN)
+    assert load_plugins(folder).plugins["aaa"].reason == "KeyboardInterrupt (aaa.py, line 1)"
+
+
 def test_a_disabled_plugin_is_not_even_imported(install: Install) -> None:
     install("bad", "raise SystemExit(3)")
 
@@ -257,7 +319,7 @@ def test_a_file_in_the_instances_plugins_folder_is_a_plugin(folder: Path) -> Non
 
     registry = load_plugins(folder)
 
-    assert registry.plugins["bell"] == PluginInfo("bell", str(path), "ready")
+    assert registry.plugins["bell"] == PluginInfo("bell", str(path), "ready", hooks=("happened",))
 
 
 def test_a_file_may_define_dataclasses(folder: Path) -> None:
@@ -274,7 +336,12 @@ def test_a_broken_file_is_kept_with_its_reason_and_leaves_no_module_behind(folde
 
     registry = load_plugins(folder)
 
-    assert (registry.plugins["bad"].state, registry.plugins["bad"].reason) == ("broken", "ValueError: no model")
+    bad = registry.plugins["bad"]
+    assert (bad.state, bad.reason) == ("broken", "ValueError: no model (bad.py, line 2)")
+    assert bad.trace.splitlines()[1:3] == [
+        f'  File "{folder}/bad.py", line 2, in <module>',
+        "    raise ValueError('no model')",
+    ]
     assert registry.plugins["good"].state == "ready"
     assert "framedaemon_instance_plugins.bad" not in sys.modules
 
@@ -346,7 +413,8 @@ def test_a_plugin_that_raises_three_times_in_a_row_is_muted(error: BaseException
     assert [[info.name for info in infos] for infos in muted] == [[], [], ["bad"], [], []]
     assert len(called) == 3
     assert registry.plugins["bad"].state == "broken"
-    assert registry.plugins["bad"].reason == f"raised 3 times in a row from happened(): {type(error).__name__}: no bell"
+    reason = f"raised 3 times in a row from happened(): {type(error).__name__}: no bell (test_plugins.py, line"
+    assert registry.plugins["bad"].reason.startswith(reason)
 
 
 def test_a_plugin_that_raises_now_and_then_is_not_muted() -> None:
@@ -394,22 +462,46 @@ def _exits() -> Placement:
     raise SystemExit("no idea")
 
 
-@pytest.mark.parametrize(("policy", "kind"), [(_raises, "RuntimeError"), (_exits, "SystemExit")])
+def _ends_the_iteration() -> Placement:
+    raise GeneratorExit("no idea")
+
+
+@pytest.mark.parametrize(
+    ("policy", "kind"),
+    [(_raises, "RuntimeError"), (_exits, "SystemExit"), (_ends_the_iteration, "GeneratorExit")],
+)
 def test_a_policy_that_breaks_is_replaced_and_that_is_said(policy: Callable[[], Placement], kind: str) -> None:
     registry = empty_registry()
     registry.add("mine", "tests", plugin(memory_policy=policy))
 
     placement = _place(registry)
 
-    assert placement.reason == f"on the CPU (a memory policy broke: {kind}: no idea)"
+    assert placement.reason.startswith(f"on the CPU (memory policy mine broke: {kind}: no idea (test_plugins.py, line")
     assert placement.device == "cpu"
 
 
-def test_a_policy_that_answers_nonsense_is_replaced() -> None:
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("the GPU", "it answered 'the GPU', which is no Placement"),
+        (Placement("cuda:7"), "device 'cuda:7' is not here"),
+        (Placement(threads=0, batch=-1), "threads 0, batch -1: at least 1"),
+        (Placement(tile=0), "tile 0: at least 1"),
+    ],
+)
+def test_a_policy_that_answers_nonsense_is_replaced_and_that_is_said(answer: object, said: str) -> None:
     registry = empty_registry()
-    registry.add("mine", "tests", plugin(memory_policy=lambda: "the GPU"))
+    registry.add("mine", "tests", plugin(memory_policy=lambda: answer))
 
-    assert _place(registry).reason == "on the CPU"
+    assert _place(registry).reason == f"on the CPU (memory policy mine broke: {said})"
+
+
+def test_a_policy_that_hangs_is_interrupted_and_the_next_one_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("framedaemon.plugins.LOAD_SECONDS", 0.05)
+    registry = empty_registry()
+    registry.add("mine", "tests", plugin(memory_policy=lambda: time.sleep(60)))
+
+    assert _place(registry).reason.startswith("on the CPU (memory policy mine broke: took longer than 0.05 s")
 
 
 def test_a_policy_that_has_nothing_smaller_says_so() -> None:

@@ -85,5 +85,5 @@ def _bring(stage: AnyStage, catalogue: Catalogue, machine: Machine, *, yes: bool
             print(f"{row.name} ({row.licence}) is not fetched, {why}: `framedaemon models pull {row.name}`")
             return
         fetch(catalogue, row, yes=yes, offline=offline)
-    lack = lacks(stage, machine)
+    lack = lacks(catalogue.registry, stage, machine)
     print(f"{stage.name} is ready" if lack is None else f"{stage.name} cannot work here: {lack}")
