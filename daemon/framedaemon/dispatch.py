@@ -14,20 +14,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from framedaemon.admission import ROOM_SECONDS, Admission, Obstacle
+from framedaemon.admission import ROOM_SECONDS, Admission
 from framedaemon.breaker import LONGEST_WAIT_SECONDS, OPENING, START, Failure, Fault, OpenBreaker
 from framedaemon.closing import Closing
 from framedaemon.errors import StageFailed
 from framedaemon.events import (
     BreakerClosed,
     BreakerOpened,
-    DiskWaited,
     Event,
     JobFailed,
     JobPublished,
     JobRetried,
     JobStarted,
-    JobWaiting,
     StageSeconds,
     WorkerReady,
 )
@@ -41,6 +39,7 @@ from framedaemon.orders import order_for
 from framedaemon.settings import Settings
 from framedaemon.status import Progress
 from framedaemon.summary import PlanSummary
+from framedaemon.waits import Waits
 from framedaemon.workspace import size_of
 
 # A memory policy ends by raising OutOfMemory. A plugin's that never does must not keep a job for ever.
@@ -67,8 +66,8 @@ class Dispatch:
         """How far the job at hand is."""
         self.broken: dict[str, str] = {}
         """Plugins that were said to be broken, and why: every worker that starts would say it again."""
-        self.answered = False
-        """Whether a worker has come up yet."""
+        self.worker: Ready | None = None
+        """What the last worker said that came up."""
         self._instance = instance
         self._ledger = ledger
         self._executor = executor
@@ -76,7 +75,7 @@ class Dispatch:
         self._admission = Admission(instance, ledger)
         self._tell = tell
         self._at_work: AtWork | None = None
-        self._said_waiting: set[str] = set()
+        self._waits = Waits(tell)
         self._said_unclosed: set[str] = set()
         self._log = get_log()
 
@@ -95,7 +94,7 @@ class Dispatch:
         obstacle = self._admission.obstacle(_plan_of(job), self.settings.disk.keep_free_bytes, wall, job)
         if obstacle is not None:  # known from an earlier attempt, without bothering the worker
             self._ledger.wait(job.id, obstacle.reason, obstacle.until)
-            self._say_obstacle(job, obstacle)
+            self._waits.say_obstacle(job, obstacle)
             return
         number = self._ledger.start(job.id, wall)
         self._at_work = AtWork(job, number)
@@ -108,7 +107,7 @@ class Dispatch:
         if isinstance(report, Ready):
             self._log.info("worker_ready", pid=report.pid, device=report.device)
             self._tell(WorkerReady(report.pid, report.device))
-            self.answered = True
+            self.worker = report
             for plugin, reason in report.broken.items():
                 if self.broken.get(plugin) != reason:
                     self._log.warning("plugin_broken", plugin=plugin, reason=reason)
@@ -193,9 +192,9 @@ class Dispatch:
             return
         except OSError as error:
             self._ledger.hold_publication(job.id, f"cannot publish: {error}", wall + ROOM_SECONDS)
-            self._say_waiting(job, f"the finished video cannot be put into output/: {error.strerror or error}")
+            self._waits.say(job, f"the finished video cannot be put into output/: {error.strerror or error}")
             return
-        self._said_waiting.discard(job.id)
+        self._waits.over(job.id)
         plan = _plan_of(job)
         frames, seconds, size = (
             plan.frames if plan is not None else 0,
@@ -245,27 +244,12 @@ class Dispatch:
         obstacle = self._admission.obstacle(planned.plan, self.settings.disk.keep_free_bytes, wall, work.row)
         if obstacle is not None:
             self._ledger.again(work.row.id, obstacle.outcome, obstacle.reason, wall, obstacle.until)
-            self._say_obstacle(work.row, obstacle)
+            self._waits.say_obstacle(work.row, obstacle)
             self._executor.put_off(work.row.id, now)
             self._rest()
             return
-        self._said_waiting.discard(work.row.id)
+        self._waits.over(work.row.id)
         self._executor.go(work.row.id, now)
-
-    def _say_obstacle(self, job: JobRow, obstacle: Obstacle) -> None:
-        """Say that the disk has no room; a breaker said it for all its jobs when it opened."""
-        shortage = obstacle.shortage
-        if shortage is not None:
-            if job.id not in self._said_waiting:
-                self._tell(DiskWaited(str(shortage.folder), shortage.free, shortage.needed))
-            self._say_waiting(job, obstacle.reason)
-
-    def _say_waiting(self, job: JobRow, reason: str) -> None:
-        """Once for each job and wait: a full disk over a weekend must not fill the log."""
-        if job.id not in self._said_waiting:
-            self._said_waiting.add(job.id)
-            self._log.warning("job_waiting", job=job.id, name=show(job.name), reason=reason)
-            self._tell(JobWaiting(job.id, show(job.name), reason))
 
     def _advance(self, work: AtWork, report: Advanced, wall: float) -> None:
         if self.progress is None or work.plan is None:

@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from framedaemon import messages
@@ -22,13 +21,10 @@ from framedaemon.log import get_log
 from framedaemon.memory import oom_kills
 from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Halt, Order, Planned, Ready, Setup
 from framedaemon.offspring import MARK, kill_marked
+from framedaemon.printed import WORKER_OUTPUT, Printed
 from framedaemon.settings import Settings
 
 Report: TypeAlias = Ready | Planned | Advanced | Finished | Ended
-
-# What a worker and its plugins print goes here; begun anew when it has grown.
-WORKER_OUTPUT = "worker.out"
-_MAX_OUTPUT_BYTES = 1_000_000
 
 # glibc keeps freed blocks of up to 32 MB for later once it has seen one, in an arena for each thread: the peak grows
 # for minutes. With a fixed threshold a frame that is freed goes back to the system at once, and what is smaller shares
@@ -112,6 +108,7 @@ class LocalExecutor:
         self._mark = str(instance.root.resolve())  # once: another folder may stand there when the worker is ended
         self.settings = settings
         self._told = settings.for_worker()
+        self._printed = Printed(instance.logs / WORKER_OUTPUT)
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._received = b""
@@ -166,7 +163,7 @@ class LocalExecutor:
             return
         kill_marked(self._mark)  # what a daemon that was killed left behind
         ours, theirs = socket.socketpair()
-        output = self._open_output()
+        output = self._printed.open()
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _RUN_WORKER, str(theirs.fileno())],
@@ -212,7 +209,7 @@ class LocalExecutor:
         self._process.wait()
         if self._socket is not None:
             self._socket.close()
-        self._process = self._socket = self._job = None
+        self._process = self._socket = self._job = self._halt_by = None
 
     def handles(self) -> Sequence[int]:
         return [self._socket.fileno()] if self._socket is not None else []
@@ -278,14 +275,18 @@ class LocalExecutor:
             with suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(_LAST_SECONDS)
         if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
-            return "memory", f"the worker was ended by the kernel: memory ran out{self._last_words()}", "out of memory"
+            return (
+                "memory",
+                f"the worker was ended by the kernel: memory ran out{self._printed.last_words()}",
+                "out of memory",
+            )
         if code is not None:
             said, cause = _ended(code)
-            return "crashed", f"the worker {said}{self._last_words()}", cause
+            return "crashed", f"the worker {said}{self._printed.last_words()}", cause
         if self._hung_up:
-            return "crashed", f"the worker {self._hung_up}{self._last_words()}", "line lost"
+            return "crashed", f"the worker {self._hung_up}{self._printed.last_words()}", "line lost"
         if not self._ready and now - self._started > worker.start_seconds:
-            reason = f"the worker was not ready within {worker.start_seconds:g} s{self._last_words()}"
+            reason = f"the worker was not ready within {worker.start_seconds:g} s{self._printed.last_words()}"
             return "stalled", reason, "not ready"
         if self._ready and now - self._heard > worker.heartbeat_seconds:
             return "stalled", f"the worker gave no sign of life for {worker.heartbeat_seconds:g} s", "no sign of life"
@@ -316,31 +317,6 @@ class LocalExecutor:
         """The daemon's own, less what is to be told to nobody."""
         secret = self.settings.notify.variables
         return {name: value for name, value in os.environ.items() if name not in secret}
-
-    def _open_output(self) -> int:
-        """Where the worker prints to; where the log folder is full, gone or locked, what it prints is lost."""
-        path = self._output_path()
-        try:
-            if path.exists() and path.stat().st_size > _MAX_OUTPUT_BYTES:
-                path.replace(path.with_suffix(".out.1"))
-            self._output_start = path.stat().st_size if path.exists() else 0
-            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        except OSError:
-            self._output_start = sys.maxsize
-            return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-
-    def _output_path(self) -> Path:
-        return self._instance.logs / WORKER_OUTPUT
-
-    def _last_words(self) -> str:
-        """The last lines that this worker printed."""
-        try:
-            with self._output_path().open("rb") as file:
-                file.seek(max(self._output_start, self._output_path().stat().st_size - 4000))
-                lines = file.read().decode("utf-8", "replace").strip().splitlines()
-        except OSError:
-            return ""
-        return "; it said: " + " | ".join(lines[-5:]) if lines else ""
 
 
 def _ended(code: int) -> tuple[str, str]:

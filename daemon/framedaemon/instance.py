@@ -90,6 +90,11 @@ class Instance:
         return self.tmp / "status.json"
 
     @property
+    def paused(self) -> Path:
+        """There while the daemon is paused by hand."""
+        return self.tmp / "paused"
+
+    @property
     def plugins(self) -> Path:
         return self.root / "plugins"
 

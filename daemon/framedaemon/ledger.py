@@ -34,8 +34,8 @@ from framedaemon.rows import (
     JobState,
     Outcome,
     RetryKind,
-    read_drop,
     VideoRow,
+    read_drop,
     read_job,
 )
 
@@ -50,8 +50,8 @@ __all__ = [
     "Ledger",
     "Outcome",
     "RetryKind",
-]
     "VideoRow",
+]
 
 _JOBS = "SELECT jobs.*, drops.name AS name FROM jobs JOIN drops ON drops.id = jobs.drop_id"
 
@@ -99,8 +99,6 @@ class Ledger:
         query = f"SELECT *, {ended} AS ended FROM drops WHERE state = 'closed' ORDER BY rowid"  # noqa: S608
         return ((read_drop(row), row["ended"]) for row in self._db.execute(query))
 
-    def resting_in(self, folder: str) -> dict[str, DropRow]:
-        """Drops that were put into ``folder`` of input/, by their places there; of several in one place the last."""
     def videos(self) -> dict[str, list[VideoRow]]:
         """The videos that were published, by the id of their drop."""
         found: dict[str, list[VideoRow]] = {}
@@ -109,6 +107,8 @@ class Ledger:
             found.setdefault(drop_id, []).append(VideoRow(*video))
         return found
 
+    def resting_in(self, folder: str) -> dict[str, DropRow]:
+        """Drops that were put into ``folder`` of input/, by their places there; of several in one place the last."""
         query = "SELECT * FROM drops WHERE state = 'closed' AND substr(rests, 1, ?) = ? ORDER BY rowid"
         place = os.fsencode(f"{folder}/")
         return {drop.rests or "": drop for drop in map(read_drop, self._db.execute(query, (len(place), place)))}
@@ -247,6 +247,10 @@ class Ledger:
             self.breaker.try_now(now)
             query = "UPDATE jobs SET not_before = min(not_before, ?) WHERE state IN ('waiting', 'publishing')"
             self._db.execute(query, (now,))
+
+    def prefer(self, id: str, priority: int) -> bool:
+        """Give a job that has not ended another priority; whether there was one."""
+        return self._update(id, _UNENDED, "priority = ?", priority)
 
     def wait(self, id: str, reason: str, not_before: float) -> None:
         """A job that was not started waits; one that was is left alone."""

@@ -100,7 +100,8 @@ def _serve(
             _Loop(instance, settings, service, signals, notifier).run(until_empty)
         after = ledger.count()
         get_log().info("daemon_stopped")
-        problems = (*service.problems, *(breaker.reason for breaker in ledger.breaker.standing()))
+        held_back = (service.paused,) if service.paused else ()
+        problems = (*service.problems, *held_back, *(breaker.reason for breaker in ledger.breaker.standing()))
         return Served({state: count - before.get(state, 0) for state, count in after.items()}, problems)
     finally:
         ledger.close()

@@ -84,6 +84,8 @@ class Ready(Message):
     device: str
     machine: str = ""
     """`Machine.known_as`."""
+    uuid: str = ""
+    """Of the accelerator, as its driver calls it, where torch knows."""
     broken: dict[str, str] = {}
     """Plugins that could not be loaded, and why."""
 

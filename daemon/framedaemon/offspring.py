@@ -19,14 +19,15 @@ MARK = "FRAMEDAEMON_WORKER_OF"
 def kill_marked(mark: str) -> None:
     """SIGKILL to every process but this one that was started with ``MARK=mark``."""
     killed = {os.getpid()}
-    while found := _marked(mark) - killed:  # until nobody is left who could have started another
+    while found := marked(mark) - killed:  # until nobody is left who could have started another
         killed |= found
         for pid in found:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
 
-def _marked(mark: str) -> set[int]:
+def marked(mark: str) -> set[int]:
+    """The processes that were started with ``MARK=mark``, and can be seen to have been."""
     wanted = os.fsencode(f"{MARK}={mark}")
     found = set()
     for folder in Path("/proc").iterdir():

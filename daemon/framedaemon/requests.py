@@ -1,10 +1,12 @@
 """What the command line asks of a running daemon: a small file in tmp/requests/, and a signal to look.
 
-Only who may write to the instance may ask, and what is asked is not lost when the daemon is not there.
+Only who may write to the instance may ask, and what is asked is not lost when the daemon is not there. A pause is no
+request but a state, tmp/paused: it lasts, whatever starts and ends meanwhile, until the file is removed.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,6 +18,7 @@ from pathlib import Path
 from framedaemon.instance import Instance
 
 _JOB_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+_PRIORITY = re.compile(r"-?[0-9]{1,3}")
 
 
 def ask_to_cancel(instance: Instance, job_id: str) -> bool:
@@ -27,6 +30,10 @@ def _leave(instance: Instance, request: str) -> bool:
     folder = _folder(instance)
     folder.mkdir(exist_ok=True)
     (folder / request).touch()
+    return _wake(instance)
+
+
+def _wake(instance: Instance) -> bool:
     pid = daemon_pid(instance)
     if pid is not None:
         with suppress(ProcessLookupError, PermissionError):  # another user's looks by itself before long
@@ -39,12 +46,59 @@ def ask_to_try(instance: Instance) -> bool:
     return _leave(instance, "try")
 
 
+def ask_to_prefer(instance: Instance, job_id: str, priority: int) -> bool:
+    """Ask that a job be given another priority; returns whether a daemon is running that will see to it at once."""
+    return _leave(instance, f"prefer {job_id} {priority}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is begun until somebody resumes."""
+
+    since: float
+    """Wall clock."""
+    now: bool
+    """Whether the job at work halts, too."""
+
+
+def pause(instance: Instance, now: bool, wall: float) -> bool:
+    """Begin no job from now on, and with ``now`` halt the one at work; returns whether a daemon is running.
+
+    One that is paused already can be told to halt, too. Raises OSError where that cannot be written down.
+    """
+    before = read_pause(instance)
+    since, halts = (before.since, before.now or now) if before is not None else (wall, now)
+    partial = instance.paused.with_suffix(".part")
+    partial.write_text(json.dumps({"since": since, "now": halts}), encoding="ascii")
+    partial.replace(instance.paused)
+    return _wake(instance)
+
+
+def resume(instance: Instance) -> bool:
+    """Take back a pause; returns whether a daemon is running that will go on at once."""
+    instance.paused.unlink(missing_ok=True)
+    return _wake(instance)
+
+
+def read_pause(instance: Instance) -> Pause | None:
+    """The pause that stands. One that cannot be read is one all the same."""
+    try:
+        facts = json.loads(instance.paused.read_text(encoding="ascii"))
+        return Pause(float(facts["since"]), bool(facts["now"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, KeyError):
+        return Pause(0.0, False)
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What was asked for."""
 
     job: str | None
-    """The job to cancel; None: try whatever waits."""
+    """The job to cancel, or to prefer; None: try whatever waits."""
+    priority: int | None = None
+    """The one that it is to have; None: it is to be cancelled."""
 
 
 def take_requests(instance: Instance) -> Iterator[Request]:
@@ -53,9 +107,12 @@ def take_requests(instance: Instance) -> Iterator[Request]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         with suppress(OSError):  # it may be another user's; a job is cancelled once, however often it is asked for
             path.unlink()
-        word, _, job_id = path.name.partition(" ")
-        if word == "cancel" and _JOB_ID.fullmatch(job_id):
-            yield Request(job_id)
+        word, _, rest = path.name.partition(" ")
+        job_id, _, priority = rest.partition(" ")
+        if word == "cancel" and _JOB_ID.fullmatch(rest):
+            yield Request(rest)
+        elif word == "prefer" and _JOB_ID.fullmatch(job_id) and _PRIORITY.fullmatch(priority):
+            yield Request(job_id, int(priority))
         elif path.name == "try":
             yield Request(None)
 

@@ -17,6 +17,7 @@ from framedaemon.dispatch import Dispatch
 from framedaemon.errors import JobRejected
 from framedaemon.events import Event, JobClaimed, PluginMuted
 from framedaemon.executor import LocalExecutor, Report
+from framedaemon.gate import Closed, Gate
 from framedaemon.inbox import Inbox, Scan
 from framedaemon.instance import Instance
 from framedaemon.intake import Intake
@@ -75,6 +76,8 @@ class Service:
         self._status_due = self._prune_due = 0.0
         self._since = time.time()
         self._wall_ahead = self._since - _awake_or_not()
+        self._gate = Gate(instance, self._tell)
+        self._closed: Closed | None = None
         self._scan: Scan | None = None
         self._reports: deque[Report] = deque()
 
@@ -84,15 +87,20 @@ class Service:
         return self._dispatch.busy
 
     @property
-    @property
     def ready(self) -> bool:
         """Whether a worker has answered yet, so that jobs can be done at all."""
-        return self._dispatch.answered
+        return self._dispatch.worker is not None
 
+    @property
     def idle(self) -> bool:
         """Whether there is nothing left to do: no job at work or in the queue, no file settling."""
         settled = self._scan is not None and self._scan.settling == 0 and not self.woken
-        return settled and not self.busy and (self._ledger.next_due() is None or self._held_back)
+        return settled and not self.busy and (self._ledger.next_due() is None or self._held_back or bool(self.paused))
+
+    @property
+    def paused(self) -> str:
+        """Why no job is begun now, for people; empty when jobs are begun."""
+        return self._closed.reason if self._closed is not None else ""
 
     @property
     def _held_back(self) -> bool:
@@ -132,17 +140,13 @@ class Service:
         while self._reports:
             self._dispatch.hear(self._reports[0], now, wall)
             self._reports.popleft()  # only now: while the disk is full the ledger cannot be written
-        for request in take_requests(self._instance):
-            if request.job is not None:
-                self._dispatch.cancel(request.job, wall)
-            else:
-                self._ledger.try_now(wall)
+        self._obey(wall)
         if not self._resting and now >= (self._scan_allowed if self.woken else self._scan_due):
             self._take_in(now, wall)
         if not self.holding:
             self._dispatch.publish_held(wall)
         if not self._resting:
-            self._dispatch.start_next(now, wall)
+            self._begin(now, wall)
         if not self._resting and now >= self._prune_due:
             self._prune_due = now + _PRUNE_SECONDS
             self.upkeep.once_a_day(self._ledger, self._settings.retention, wall)
@@ -150,6 +154,28 @@ class Service:
             self.write_status()
             self._status_due = now + _STATUS_SECONDS
         return self._next_pass(now, wall)
+
+    def _obey(self, wall: float) -> None:
+        for request in take_requests(self._instance):
+            if request.job is None:
+                self._ledger.try_now(wall)
+            elif request.priority is not None:
+                self._ledger.prefer(request.job, request.priority)
+            else:
+                self._dispatch.cancel(request.job, wall)
+
+    def _begin(self, now: float, wall: float) -> None:
+        """Begin the next job, unless none is to be begun now: then the worker ends, so that its memory is free."""
+        due = self._ledger.next_due()
+        self._closed = self._gate.ask(
+            self._settings, self._dispatch.worker, now, wall, busy=self.busy, due=due is not None and due <= wall
+        )
+        if self._closed is None:
+            self._dispatch.start_next(now, wall)
+        elif self._closed.halts and self.busy:
+            self._dispatch.halt(now, wall)
+        elif self.executor.ready and not self.busy:
+            self.executor.end()
 
     def reload(self, settings: Settings) -> None:
         """Take new settings: at once for what is claimed from now on, for the worker when its job is over."""
@@ -160,7 +186,6 @@ class Service:
         if not self.busy:
             self.executor.end()
 
-    def stop(self) -> None:
     def halt(self, now: float) -> None:
         """End the worker soon, its job where it can go on later: it is asked, and killed after `halt_seconds`.
 
@@ -172,6 +197,7 @@ class Service:
         """Start the worker though there is no job: `ready` says when it has answered."""
         self.executor.start(now)
 
+    def stop(self) -> None:
         """End the worker at once; its job goes on at the next start."""
         self._dispatch.stop(time.time())
         self._instance.status.unlink(missing_ok=True)
@@ -188,7 +214,7 @@ class Service:
     def _status(self) -> Status:
         return Status(
             os.getpid(), time.time(), self.draining, self._dispatch.progress, self.problems,
-            since=self._since, worker=self.executor.pid,
+            since=self._since, worker=self.executor.pid, paused=self.paused,
         )  # fmt: skip
 
     @property
@@ -205,7 +231,9 @@ class Service:
         if check is not None:
             due.append(check)
         waiting = self._ledger.next_due()
-        if waiting is not None and not self.busy and not self._resting and self.executor.available(now):
+        if self._closed is not None:
+            due.append(now + self._closed.until - wall)
+        elif waiting is not None and not self.busy and not self._resting and self.executor.available(now):
             due.append(now + waiting - wall)
         return max(now + _SHORTEST_PAUSE, min(due))
 

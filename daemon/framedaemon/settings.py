@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer, model_validator
 
 from framedaemon.audience import MetricsSettings, NotifySettings
 from framedaemon.errors import JobRejected, SettingsError
+from framedaemon.hours import HoursSettings
 from framedaemon.layers import Layer, read_request
 from framedaemon.section import Section
 from framedaemon.toml import Table, TomlError, fit, load_toml
@@ -100,16 +101,18 @@ class WorkerSettings(Section):
     """CPU threads to use; 0 means all the cores that the daemon may use."""
     nice: int = Field(10, ge=0, le=19)
     """How far the worker stands back behind other programs on the machine: 0 not at all, 19 always."""
+    io: Literal["idle", "low", "normal"] = "low"
+    """How far it stands back at the disk: idle takes what nobody else wants, low comes after others."""
     start_seconds: float = Field(120.0, ge=1, le=86_400)
     """A worker that is not ready after this long is replaced."""
     heartbeat_seconds: float = Field(60.0, ge=1, le=86_400)
     """A worker that gives no sign of life for this long is replaced."""
     stall_seconds: float = Field(900.0, ge=1, le=604_800)
     """A worker whose job makes no progress for this long is replaced."""
-    max_attempts: int = Field(3, ge=1, le=100)
-    """After this many attempts a picture goes to input/failed/."""
     halt_seconds: float = Field(30.0, ge=0, le=3600)
     """How long a job that is to halt may take to leave behind what it goes on with; its worker is killed then."""
+    max_attempts: int = Field(3, ge=1, le=100)
+    """After this many attempts a picture goes to input/failed/."""
     retry_seconds: float = Field(10.0, ge=0, le=86_400)
     """How long a job waits before its second attempt; each later one waits twice as long as the one before."""
     breaker_jobs: int = Field(3, ge=2, le=1000)
@@ -118,6 +121,30 @@ class WorkerSettings(Section):
     """How long they wait until one is tried; each time it fails, twice as long, but an hour at most."""
     idle_unload_seconds: float = Field(300.0, ge=0, le=604_800)
     """After this long without work the models are dropped, so that others may use the memory."""
+
+
+class GpuSettings(Section):
+    """When the graphics card is left to others, or to cool; needs nvidia-ml-py: pip install "framedaemon[nvidia]"."""
+
+    others_bytes: Bytes = Field(2 * 2**30, ge=0)
+    """No job is begun while other programs hold more than this of the card's memory; 0: however much they hold."""
+    others_percent: int = Field(50, ge=0, le=100)
+    """No job is begun while other programs keep the card busier than this; 0: however busy they keep it."""
+    quiet_seconds: float = Field(60.0, ge=0, le=86_400)
+    """How long they must have let go of it before a job is begun again."""
+    running: Literal["finish", "halt"] = "finish"
+    """What a job does that is at work when others take that much memory."""
+    hot_celsius: int = Field(90, ge=0, le=150)
+    """No job is begun on a card that is as hot as this, and the one at work halts; 0: however hot it is."""
+    cool_celsius: int = Field(75, ge=0, le=150)
+    """How cool it must be again."""
+
+    @model_validator(mode="after")
+    def _cooler(self) -> GpuSettings:
+        """Cool is below hot."""
+        if 0 < self.hot_celsius <= self.cool_celsius:
+            raise ValueError(f"cool_celsius: {self.cool_celsius} is not below hot_celsius, {self.hot_celsius}")
+        return self
 
 
 class PluginSettings(Section):
@@ -145,20 +172,20 @@ class RetentionSettings(Section):
     """A picture goes from input/done/ this many days after it was put there; 0: never for its age."""
     done_bytes: Bytes = Field(0, ge=0)
     """Once pictures in input/done/ take more than this, the oldest go; 0: never for their size."""
-    failed_days: int = Field(0, ge=0, le=36_500)
-    """The same for input/failed/, each picture with its .error.txt."""
     done_without_video: bool = False
     """Whether they go even if their video was removed, moved or changed; else only beside the video as published."""
+    failed_days: int = Field(0, ge=0, le=36_500)
+    """The same for input/failed/, each picture with its .error.txt."""
     failed_bytes: Bytes = Field(0, ge=0)
     """The same for input/failed/."""
     waiting_days: int = Field(0, ge=0, le=36_500)
     """The same for input/waiting/, where pictures wait until their preview is approved."""
     waiting_bytes: Bytes = Field(0, ge=0)
     """The same for input/waiting/."""
-    job_logs: int = Field(1000, ge=1, le=1_000_000)
-    """How many jobs' own logs are kept, the newest; beside them, those of pictures that lie in input/failed/."""
     receipt_days: int = Field(0, ge=0, le=36_500)
     """A receipt in output/ whose video is gone goes this many days after it was made; 0: never."""
+    job_logs: int = Field(1000, ge=1, le=1_000_000)
+    """How many jobs' own logs are kept, the newest; beside them, those of pictures that lie in input/failed/."""
 
 
 class ServiceSettings(Section):
@@ -201,6 +228,8 @@ class Settings(Section):
     inbox: InboxSettings = InboxSettings()
     disk: DiskSettings = DiskSettings()
     worker: WorkerSettings = WorkerSettings()
+    hours: HoursSettings = HoursSettings()
+    gpu: GpuSettings = GpuSettings()
     plugins: PluginSettings = PluginSettings()
     log: LogSettings = LogSettings()
     retention: RetentionSettings = RetentionSettings()

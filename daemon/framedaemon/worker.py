@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from framedaemon import messages, pipeline, receipt
 from framedaemon.errors import DiskFull, Halted, JobRejected, OutOfMemory, StageFailed
+from framedaemon.gpu import uuid_of
 from framedaemon.halting import Halting
 from framedaemon.instance import Instance
 from framedaemon.log import get_log, job_log, set_up
@@ -111,7 +112,8 @@ class Worker:
         self._machine: Machine = this_machine(self._settings.worker.device, self._settings.worker.threads, models)
         self._held: Ordered | None = None
         broken = {plugin.name: plugin.reason for plugin in self._registry.broken()}
-        line.say(Ready(pid=os.getpid(), device=self._machine.device, machine=self._machine.known_as, broken=broken))
+        device, machine = self._machine.device, self._machine.known_as
+        line.say(Ready(pid=os.getpid(), device=device, machine=machine, uuid=uuid_of(device), broken=broken))
 
     def prepare(self, order: Order) -> None:
         """Open and plan a job; say what it will take, or why it cannot be."""

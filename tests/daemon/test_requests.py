@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 from framedaemon.instance import Instance, create
-from framedaemon.requests import Request, ask_to_cancel, ask_to_try, daemon_pid, take_requests
+from framedaemon.requests import (
+    Pause,
+    Request,
+    ask_to_cancel,
+    ask_to_prefer,
+    ask_to_try,
+    daemon_pid,
+    pause,
+    read_pause,
+    resume,
+    take_requests,
+)
 
 
 @pytest.fixture
@@ -37,6 +48,17 @@ def test_a_request_waits_for_a_daemon_and_is_given_once(instance: Instance) -> N
     assert list(take_requests(instance)) == []
 
 
+def test_a_daemon_is_woken_by_a_pause_and_by_its_end(instance: Instance, running: int) -> None:
+    woken: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: woken.append(number))
+
+    told = pause(instance, now=True, wall=1.0), resume(instance)
+    signal.signal(signal.SIGUSR1, before)
+
+    assert told == (True, True)
+    assert woken == [signal.SIGUSR1] * 2
+
+
 def test_asking_twice_is_as_good_as_once(instance: Instance) -> None:
     ask_to_cancel(instance, "a-1")
     ask_to_cancel(instance, "a-1")
@@ -50,6 +72,42 @@ def test_one_may_ask_that_all_that_waits_be_tried(instance: Instance) -> None:
     assert not ask_to_try(instance)
 
     assert list(take_requests(instance)) == [Request("a-1"), Request(None)]
+
+
+def test_one_may_ask_that_a_job_be_preferred_or_put_behind(instance: Instance) -> None:
+    ask_to_prefer(instance, "a-1", 10)
+    ask_to_prefer(instance, "b-1", -100)
+
+    assert list(take_requests(instance)) == [Request("a-1", 10), Request("b-1", -100)]
+
+
+def test_a_pause_lasts_until_it_is_taken_back(instance: Instance) -> None:
+    assert read_pause(instance) is None
+
+    assert not pause(instance, now=False, wall=10.0)
+    pauses = [read_pause(instance), read_pause(instance)]
+    resume(instance)
+
+    assert pauses == [Pause(10.0, now=False)] * 2
+    assert read_pause(instance) is None
+
+
+def test_a_pause_may_become_one_that_halts_and_no_less(instance: Instance) -> None:
+    pause(instance, now=False, wall=10.0)
+    pause(instance, now=True, wall=20.0)
+    pause(instance, now=False, wall=30.0)
+
+    assert read_pause(instance) == Pause(10.0, now=True)
+
+
+def test_a_pause_that_cannot_be_read_is_one_all_the_same(instance: Instance) -> None:
+    instance.paused.write_text("half of it")
+
+    assert read_pause(instance) == Pause(0.0, now=False)
+
+
+def test_to_resume_what_is_not_paused_is_no_mistake(instance: Instance) -> None:
+    assert not resume(instance)
 
 
 def test_without_requests_there_are_none(instance: Instance) -> None:

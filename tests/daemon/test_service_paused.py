@@ -1,0 +1,159 @@
+"""A service that is to leave the machine to others: paused, outside its hours, halted; with real workers."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from framedaemon.hours import DAYS
+from framedaemon.instance import Instance
+from framedaemon.ledger import Ledger
+from framedaemon.requests import ask_to_prefer, pause, resume
+from framedaemon.service import Service
+from framedaemon.settings import read_settings
+from framedaemon.status import read_status
+from living import CONFIG, drop, jobs_of, living, make_instance, tick_until
+
+# 600 frames, in three parts: a second or two of work.
+LONG = """
+[generate]
+use = "faulty"
+frames = 600
+fps = 60
+[interpolate]
+use = "none"
+"""
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Instance:
+    return make_instance(tmp_path)
+
+
+def alive(pid: int | None) -> bool:
+    return pid is not None and Path(f"/proc/{pid}").exists()
+
+
+def shown(service: Service) -> int:
+    """Frames that came into the video so far."""
+    progress = service._dispatch.progress
+    return list(progress.stages.values())[-1][0] if progress is not None and progress.stages else 0
+
+
+def outcomes(instance: Instance, job: str) -> list[str | None]:
+    ledger = Ledger(instance.ledger, read_only=True)
+    found = [attempt.outcome for attempt in ledger.attempts(job)]
+    ledger.close()
+    return found
+
+
+def test_while_it_is_paused_pictures_are_taken_and_wait_and_no_worker_lives(instance: Instance) -> None:
+    drop(instance, "a.png")
+    with living(instance) as service:
+        tick_until(service, lambda: service.idle)
+        worker = service.executor.pid
+        pause(instance, now=False, wall=time.time())
+        drop(instance, "b.png")
+        service.woken = True
+
+        tick_until(service, lambda: bool(service.paused) and len(jobs_of(instance)) == 2)
+        idle, gone, status = service.idle, not alive(worker), read_status(instance.status)
+        resume(instance)
+        tick_until(service, lambda: service.idle)
+
+    assert (idle, gone) == (True, True)
+    assert status is not None
+    assert status.paused in ("", "paused by hand")  # it is written once a second
+    assert [job.state for job in jobs_of(instance)] == ["done", "done"]
+
+
+def test_a_pause_lets_the_job_at_work_finish_and_then_frees_the_memory(instance: Instance) -> None:
+    drop(instance, "a.png")
+    drop(instance, "b.png")
+    with living(instance) as service:
+        tick_until(service, lambda: service.busy)
+        pause(instance, now=False, wall=time.time())
+        worker = service.executor.pid
+
+        tick_until(service, lambda: not service.busy and not service.executor.ready)
+
+    assert not alive(worker)
+    assert sorted(job.state for job in jobs_of(instance)) == ["done", "queued"]
+
+
+def test_a_pause_at_once_halts_the_job_which_goes_on_behind_its_finished_parts(instance: Instance) -> None:
+    instance.config.write_text(CONFIG.replace("[worker]", "[worker]\nhalt_seconds = 0.2"))
+    drop(instance, "long.png", sidecar=LONG)
+    with living(instance) as service:
+        tick_until(service, lambda: shown(service) > 260)
+        worker = service.executor.pid
+        pause(instance, now=True, wall=time.time())
+
+        tick_until(service, lambda: not service.busy)
+        (halted,), gone = jobs_of(instance), not alive(worker)
+        resume(instance)
+        tick_until(service, lambda: service.idle)
+
+    (job,) = jobs_of(instance)
+    assert gone
+    assert (halted.state, halted.strikes) == ("queued", 0)
+    assert (job.state, job.attempts) == ("done", 2), job.reason
+    assert outcomes(instance, job.id) == ["stopped", "done"]
+    resumed = [line for line in _job_log(instance, job.id) if line["event"] == "clip_resumed"]
+    assert resumed[0]["frames"] >= 200
+
+
+def test_a_service_that_is_to_halt_ends_its_job_and_begins_no_other(instance: Instance) -> None:
+    drop(instance, "long.png", sidecar=LONG)
+    with living(instance) as service:
+        tick_until(service, lambda: shown(service) > 50)
+        service.draining = True
+
+        service.halt(time.monotonic())
+        tick_until(service, lambda: not service.busy)
+        worker = service.executor.pid
+
+    assert worker is None
+    assert jobs_of(instance)[0].state in ("queued", "done")  # what can be whole in time is finished
+
+
+def test_outside_its_hours_it_begins_nothing_and_says_when_it_will(instance: Instance) -> None:
+    tomorrow = DAYS[(datetime.now() + timedelta(days=1, hours=1)).weekday()]
+    instance.config.write_text(f'{CONFIG}\n[hours]\nopen = ["{tomorrow} 03:00-04:00"]\n')
+    drop(instance, "a.png")
+    with living(instance) as service:
+        tick_until(service, lambda: bool(service.paused))
+        said, idle = service.paused, service.idle
+        instance.config.write_text(CONFIG)
+        service.reload(read_settings(instance.config))
+        tick_until(service, lambda: service.idle)
+
+    assert said == f"outside working hours until {tomorrow} 03:00"
+    assert idle
+    assert [job.state for job in jobs_of(instance)] == ["done"]
+
+
+def test_a_preferred_job_is_begun_before_those_that_came_earlier(instance: Instance) -> None:
+    pause(instance, now=False, wall=time.time())
+    for name in ("a.png", "b.png", "c.png"):
+        drop(instance, name)
+    with living(instance) as service:
+        tick_until(service, lambda: len(jobs_of(instance)) == 3)
+        last = jobs_of(instance)[-1]
+        ask_to_prefer(instance, last.id, 5)
+        service.tick(time.monotonic())
+        resume(instance)
+        tick_until(service, lambda: service.busy)
+        progress = service._dispatch.progress
+
+    assert progress is not None
+    assert progress.job == last.id
+
+
+def _job_log(instance: Instance, job: str) -> list[dict[str, object]]:
+    lines = (instance.logs / "jobs" / f"{job}.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
