@@ -28,6 +28,7 @@ from framedaemon.errors import SettingsError
 from framedaemon.instance import Instance, create
 from framedaemon.ledger import JobState, Ledger
 from framedaemon.log import close, get_log, set_up
+from framedaemon.observers import Observers
 from framedaemon.plugins import load_plugins
 from framedaemon.pulse import felt_by
 from framedaemon.service import Service
@@ -97,7 +98,7 @@ def _serve(
         if hold or once_there_is_room(service.recover, instance.tmp, ballast, stopped_within):
             if until_empty:
                 ledger.try_now(time.time())  # who starts it by hand has mended what was broken
-            _Loop(instance, settings, service, signals, notifier).run(until_empty)
+            _Loop(instance, settings, service, signals, notifier, Observers(instance, registry)).run(until_empty)
         after = ledger.count()
         get_log().info("daemon_stopped")
         held_back = (service.paused,) if service.paused else ()
@@ -141,12 +142,19 @@ def _locked(handle: int, patience: float) -> bool:
 
 class _Loop:
     def __init__(
-        self, instance: Instance, settings: Settings, service: Service, signals: Signals, notifier: Notifier
+        self,
+        instance: Instance,
+        settings: Settings,
+        service: Service,
+        signals: Signals,
+        notifier: Notifier,
+        observers: Observers,
     ) -> None:
         self._instance = instance
         self._service = service
         self._signals = signals
         self._notifier = notifier
+        self._observers = observers
         self._up = self._halted = False
         self._refused = ""
         self._say_due = 0.0
@@ -170,6 +178,7 @@ class _Loop:
         finally:
             self._watch.stop()
             self._stop()
+            self._observers.close()
 
     def _stop(self) -> None:
         """End the worker. Where the disk is full, the ballast makes room to record that its job was stopped."""
@@ -220,6 +229,7 @@ class _Loop:
         self._stop_seconds = settings.service.stop_seconds
         self._watch = Watch(self._instance.input, self._wake, settings.inbox.watch)
         self._ballast = _ballast(self._instance, settings)
+        self._observers.equip(settings)
         self._keep_free_bytes = settings.disk.keep_free_bytes
 
     def _start_watch(self) -> None:
