@@ -20,22 +20,32 @@ from framedaemon.weights import models_folder
 
 def problems_of(instance: Instance, settings: Settings, registry: Registry) -> list[str]:
     """Every problem, one line each; an empty list when all is well."""
-    problems = [
-        f"{folder}: is not there; `framedaemon init {instance.root}` makes it"
-        for folder in (instance.input, instance.output, instance.tmp)
-        if not folder.is_dir()
-    ]
+    problems = [f"{said}{mend}" for said, mend in folder_problems(instance)]
+    problems += [f"plugin {plugin.name} ({plugin.origin}): {plugin.reason}" for plugin in registry.broken()]
+    return list(dict.fromkeys([*problems, *recipe_problems(instance, settings, registry)]))
+
+
+def folder_problems(instance: Instance) -> list[tuple[str, str]]:
+    """What is wrong with folders and their rights, each with how it is mended."""
+    folders = (instance.input, instance.output, instance.tmp)
+    missing = f"; `framedaemon init {instance.root}` makes it"
+    problems = [(f"{folder}: is not there", missing) for folder in folders if not folder.is_dir()]
     problems += [
-        f"{folder}: cannot be written to"
-        for folder in (instance.input, instance.output, instance.tmp)
+        (f"{folder}: cannot be written to", "")
+        for folder in folders
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK)
     ]
     problems += [
-        f"{place}: everybody can write to it, and so decide what the daemon does: chmod o-w {place}"
+        (f"{place}: everybody can write to it, and so decide what the daemon does", f": chmod o-w {place}")
         for place in (instance.root, instance.config, instance.tmp)
         if place.exists() and place.stat().st_mode & stat.S_IWOTH
     ]
-    problems += [f"plugin {plugin.name} ({plugin.origin}): {plugin.reason}" for plugin in registry.broken()]
+    return problems
+
+
+def recipe_problems(instance: Instance, settings: Settings, registry: Registry) -> list[str]:
+    """What is wrong with what lies in input/, and with the recipes that speak of it."""
+    problems: list[str] = []
     defaults = settings.defaults.layer()
     asked: list[tuple[str, Path | None]] = [("", None)]
     if instance.input.is_dir():

@@ -103,7 +103,7 @@ class Watch:
         if self._watched is None:
             return f"{show(self._root)}: is not there"
         kind = filesystem_of(self._root)
-        if self._mode == "auto" and kind in _REMOTE:
+        if self._mode == "auto" and not sends_events(kind):
             return f"{show(self._root)}: is on {kind}, which sends no events; rescans alone find what comes"
         return ""
 
@@ -144,6 +144,11 @@ def filesystem_of(path: Path) -> str:
     except OSError:
         return ""
     return mounted_type(os.path.realpath(path), mounts)
+
+
+def sends_events(kind: str) -> bool:
+    """Whether the kernel hears of all that happens on a file system of this kind: not where others write to it."""
+    return kind not in _REMOTE
 
 
 def mounted_type(path: str, mounts: str) -> str:

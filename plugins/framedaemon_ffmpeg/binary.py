@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import subprocess
 from importlib.resources import files
+from pathlib import Path
 
 import imageio_ffmpeg  # type: ignore[import-untyped]  # ships no types
 
@@ -40,6 +42,9 @@ def missing_part() -> str | None:
         binary = ffmpeg_binary()
     except RuntimeError:
         return "no ffmpeg here: pip install --force-reinstall imageio-ffmpeg, or set IMAGEIO_FFMPEG_EXE"
+    if shutil.which(binary) is None:
+        what = "may not be run" if Path(binary).exists() else "is not there"
+        return f"{binary} {what}: unset IMAGEIO_FFMPEG_EXE, or name an ffmpeg with it"
     if not _knows(binary, "filter", "zscale"):
         return f"{binary} was built without zscale (libzimg): unset IMAGEIO_FFMPEG_EXE, or name another ffmpeg"
     return None

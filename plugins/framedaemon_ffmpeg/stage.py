@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
@@ -31,6 +31,7 @@ from framedaemon_ffmpeg.options import FfmpegOptions
 from framedaemon_ffmpeg.pictures import write_pictures
 from framedaemon_ffmpeg.process import as_failure, feed, flush
 from framedaemon_ffmpeg.sound import SoundTracks, read_tracks
+from framedaemon_ffmpeg.trying import try_encoders
 
 
 class Ffmpeg:
@@ -43,6 +44,9 @@ class Ffmpeg:
 
     def unready(self, machine: Machine) -> str | None:
         return missing_part()
+
+    def tried(self, machine: Machine) -> Mapping[str, str | None]:
+        return try_encoders()
 
     def promise(self, takes: ClipSpec, sound: bool, options: FfmpegOptions) -> VideoSpec:
         choice = choose(takes, options, sound)

@@ -15,6 +15,7 @@ from framedaemon_ffmpeg.binary import ffmpeg_binary
 from framedaemon_ffmpeg.codecs import CODECS, CONTAINERS
 from framedaemon_ffmpeg.options import FfmpegOptions
 from framedaemon_ffmpeg.stage import Ffmpeg
+from framedaemon_ffmpeg.trying import try_encoders
 
 SPEC = ClipSpec(832, 1216, 161, Fraction(32))
 
@@ -171,3 +172,34 @@ def test_sound_is_promised_only_where_the_container_has_it() -> None:
     assert promise(sound=True).sound
     assert not silent.sound
     assert silent.notes == ("gif has no sound: the footage's is left out",)
+
+
+def test_every_encoder_is_really_tried() -> None:
+    tried = try_encoders()
+
+    assert next(iter(tried)).startswith("ffmpeg ")
+    assert {name: fault for name, fault in tried.items() if fault is not None} == {}
+    assert {"h264 (libx264)", "hevc (libx265)", "vp9 (libvpx-vp9)", "gif (gif)"} <= set(tried)
+
+
+def test_an_ffmpeg_that_is_not_there_or_may_not_be_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shut = tmp_path / "ffmpeg"
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(shut))
+    missing = try_encoders()
+    shut.write_text("#!/bin/sh\n")
+    not_run = try_encoders()
+
+    assert missing == {"ffmpeg": f"{shut} is not there: unset IMAGEIO_FFMPEG_EXE, or name an ffmpeg with it"}
+    assert not_run == {"ffmpeg": f"{shut} may not be run: unset IMAGEIO_FFMPEG_EXE, or name an ffmpeg with it"}
+
+
+def test_an_ffmpeg_that_is_too_old_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "ffmpeg"
+    old.write_text('#!/bin/sh\n[ "$1" = -version ] && echo "ffmpeg version 2.1 Copyright"\nexit 0\n')
+    old.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(old))
+
+    ((name, fault),) = try_encoders().items()
+
+    assert name == "ffmpeg 2.1"
+    assert "was built without zscale" in str(fault)

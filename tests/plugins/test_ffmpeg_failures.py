@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from framedaemon import Clip, ClipSpec, Delivery, DiskFull, Frame, Placement, Scratch, StageFailed
-from framedaemon_ffmpeg.hardware import find_hardware
+from framedaemon_ffmpeg.hardware import fault_of_hardware
 from framedaemon_ffmpeg.options import FfmpegOptions
 from framedaemon_ffmpeg.process import as_failure, feed
 from framedaemon_ffmpeg.stage import Ffmpeg
@@ -163,20 +163,20 @@ def test_hardware_that_is_not_there_is_said_and_software_encodes() -> None:
 
 def test_hardware_is_tried_once_a_process() -> None:
     Ffmpeg().promise(SPEC, False, FfmpegOptions(hardware="videotoolbox"))
-    tries = find_hardware.cache_info().misses
+    tries = fault_of_hardware.cache_info().misses
 
     Ffmpeg().promise(SPEC, False, FfmpegOptions(hardware="videotoolbox"))
 
-    assert find_hardware.cache_info().misses == tries
+    assert fault_of_hardware.cache_info().misses == tries
 
 
 def test_software_encodes_unless_hardware_is_asked_for() -> None:
-    tries = find_hardware.cache_info().misses
+    tries = fault_of_hardware.cache_info().misses
 
     video = Ffmpeg().promise(SPEC, False, FfmpegOptions())
 
     assert (video.encoder, video.notes) == ("libx264", ())
-    assert find_hardware.cache_info().misses == tries
+    assert fault_of_hardware.cache_info().misses == tries
 
 
 def _kill_children(now: bool) -> None:

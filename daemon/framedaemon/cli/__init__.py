@@ -13,7 +13,19 @@ from typing import Annotated
 
 import typer
 
-from framedaemon.cli import approving, making, models, pausing, plugins, pruning, queue, running, service, setting_up
+from framedaemon.cli import (
+    approving,
+    doctor,
+    making,
+    models,
+    pausing,
+    plugins,
+    pruning,
+    queue,
+    running,
+    service,
+    setting_up,
+)
 from framedaemon.errors import FramedaemonError, SettingsError
 
 app = typer.Typer(
@@ -23,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (running, setting_up, making, queue, pausing, approving, models, plugins, pruning, service):
+for _module in (running, setting_up, making, queue, pausing, approving, models, plugins, doctor, pruning, service):
     _module.add_to(app)
 
 
