@@ -15,7 +15,7 @@ _TAIL_BYTES = 1 << 17
 _GRAVE = frozenset({"warning", "error", "critical"})
 
 # What a line says first for a person; the other facts follow it in the log.
-_TELLING = ("reason", "problem", "problems", "plugin", "folder")
+_TELLING = ("reason", "problem", "problems", "folder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class LogLine:
     level: str
     event: str
     name: str
-    """Of the picture it is about, or nothing."""
+    """Of the picture or plugin it is about, or nothing."""
     said: str
 
 
@@ -64,7 +64,7 @@ def _facts(line: bytes) -> dict[str, Any]:
 def _line(facts: dict[str, Any]) -> LogLine:
     said = next((facts[key] for key in _TELLING if facts.get(key)), "")
     told = ", ".join(map(str, said)) if isinstance(said, list) else str(said)
-    name = show(str(facts.get("name", "")))
+    name = show(str(facts.get("name") or facts.get("plugin") or ""))
     return LogLine(_when(facts.get("timestamp")), facts["level"], str(facts.get("event")), name, show(told))
 
 

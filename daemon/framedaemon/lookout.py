@@ -21,7 +21,7 @@ from framedaemon.admission import Admission
 from framedaemon.approval import waiting_in
 from framedaemon.forecast import Forecast
 from framedaemon.instance import Instance
-from framedaemon.ledger import JobRow, JobState, Ledger
+from framedaemon.ledger import DropRow, JobRow, JobState, Ledger
 from framedaemon.log import DAEMON_LOG
 from framedaemon.logtail import LogLine, last_warnings
 from framedaemon.naming import show
@@ -183,14 +183,10 @@ class Lookout:
             )
 
     def _failure(self, ledger: Ledger, row: JobRow) -> Failure:
-        """Where the picture of a failed job lies, if nobody has moved it since."""
         drop = ledger.drop(row.drop_id)
-        if drop.state != "closed" or drop.rests is None:
-            return Failure(job_facts(row), None, None)
-        rests = PurePosixPath("input", drop.rests)
-        explained = rests.with_name(f"{rests.name.removesuffix(PurePosixPath(drop.name).suffix)}.error.txt")
-        there = [show(path) if os.path.lexists(self._instance.root / path) else None for path in (rests, explained)]
-        return Failure(job_facts(row), *there)
+        return Failure(
+            job_facts(row), there(self._instance, place_of(drop)), there(self._instance, explanation_of(drop))
+        )
 
 
 def job_facts(row: JobRow) -> Job:
@@ -198,6 +194,24 @@ def job_facts(row: JobRow) -> Job:
     output = show(row.output) if row.output else None
     reason = show(row.reason.partition("\n")[0])
     return Job(row.id, show(row.name), row.state, output, row.attempts, reason, row.created, row.started, row.ended)
+
+
+def place_of(drop: DropRow) -> PurePosixPath:
+    """Where a picture is, relative to the instance: put away, or held for its jobs."""
+    if drop.state == "closed" and drop.rests is not None:
+        return PurePosixPath("input", drop.rests)
+    return PurePosixPath("tmp", "jobs", drop.id, "source", PurePosixPath(drop.name).name)
+
+
+def explanation_of(drop: DropRow) -> PurePosixPath:
+    """Where its .error.txt is, if it has one."""
+    place = place_of(drop)
+    return place.with_name(f"{place.name.removesuffix(PurePosixPath(drop.name).suffix)}.error.txt")
+
+
+def there(instance: Instance, path: PurePosixPath) -> str | None:
+    """``path`` for people, or None where nothing is there."""
+    return show(path) if os.path.lexists(instance.root / path) else None
 
 
 def _age(path: Path) -> tuple[int, int, int] | None:

@@ -47,7 +47,12 @@ class Lookup:
         return [(recipe, seconds) for recipe, seconds in self._db.execute(query, (_TOOK,))]
 
     def named(self, name: str) -> list[JobRow]:
-        """The jobs of the last picture that came as ``name``, relative to input/, in their order."""
-        last = "SELECT id FROM drops WHERE name = ? ORDER BY rowid DESC LIMIT 1"
+        """The jobs of the last picture that came as ``name``, or lies there now, below input/, in their order."""
+        last = "SELECT id FROM drops WHERE name = ?1 OR rests = ?1 ORDER BY rowid DESC LIMIT 1"
         query = f"{JOBS} WHERE jobs.drop_id = ({last}) ORDER BY jobs.number"
         return [read_job(row) for row in self._db.execute(query, (os.fsencode(name),))]
+
+    def published(self, output: str) -> list[JobRow]:
+        """The last job whose video was put to ``output``, below output/."""
+        query = f"{JOBS} WHERE jobs.output = ? ORDER BY jobs.rowid DESC LIMIT 1"
+        return [read_job(row) for row in self._db.execute(query, (output,))]

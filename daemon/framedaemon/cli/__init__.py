@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from framedaemon.cli import (
+from framedaemon.cli import (, watching
     approving,
     doctor,
     making,
@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (running, setting_up, making, queue, pausing, approving, models, plugins, doctor, pruning, service):
+for _module in (running, setting_up, making, queue, watching, pausing, approving, models, plugins, doctor, pruning, service):
     _module.add_to(app)
 
 

@@ -1,76 +1,89 @@
-"""Commands about the queue: status, jobs, retry, cancel."""
+"""Commands about the queue: jobs, show, retry, cancel."""
 
 from __future__ import annotations
 
-import shlex
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json
-from framedaemon.durations import show_seconds
+from framedaemon.cli.common import InstanceOption, JsonOption, open_instance, print_json
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from framedaemon.approval import Waiting
     from framedaemon.instance import Instance
     from framedaemon.ledger import JobRow, JobState, Ledger, RetryKind
 
-_SHOWN_JOBS = 20
-_ENDED: tuple[JobState, ...] = ("done", "failed", "quarantined", "cancelled")
 _KINDS = ("rejected", "memory", "failed", "crashed", "stalled", "quarantined", "cancelled")
 _IDS = "Ids as `framedaemon jobs` lists them."
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    for command in (status, jobs, retry, cancel):
+    for command in (jobs, show, retry, cancel):
         app.command()(command)
-
-
-def status(
-    json: JsonOption = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep showing it until Ctrl-C.")] = False,
-    instance: InstanceOption = None,
-) -> None:
-    """Show what the daemon is doing, what waits, and what ended last.
-
-    Example: framedaemon status --follow
-    """
-    here, _ = open_instance(instance)
-    if json:
-        print_json(_facts(here))
-    elif follow and sys.stdout.isatty():
-        _follow(here)
-    else:
-        console().print(_table(_facts(here)))
 
 
 def jobs(
     state: Annotated[str | None, typer.Option(help="Only jobs in this state: queued, done, failed, …")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Only pictures whose name matches: 'trip/*.jpg'")
+    ] = None,
     limit: Annotated[int, typer.Option(help="At most so many, the newest first.")] = 50,
     json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """List jobs, the newest first.
 
-    Example: framedaemon jobs --state failed
+    Example: framedaemon jobs --state failed --name 'trip/*'
     """
+    from fnmatch import fnmatchcase
+
+    from framedaemon.lookout import job_facts
+
     here, _ = open_instance(instance)
     wanted = [_known_state(state)] if state is not None else []
     with _ledger(here) as ledger:
-        rows = [_job_facts(job) for job in ledger.jobs(*wanted, limit=limit)] if ledger else []
+        found = ledger.jobs(*wanted, limit=limit if name is None else -1) if ledger else []
+    if name is not None:
+        found = [row for row in found if fnmatchcase(row.name, name)][: limit if limit >= 0 else None]
+    rows = [job_facts(row) for row in found]
     if json:
-        print_json(rows)
+        print_json([asdict(row) for row in rows])
         return
     for row in rows:
-        print(f"{row['id']}  {row['state']:<12}{row['name']}  {row['output'] or row['reason']}")
+        print(f"{row.id}  {row.state:<12}{row.name}  {row.output or row.reason}".rstrip())
+
+
+def show(
+    job: Annotated[
+        str, typer.Argument(metavar="JOB", help="An id, a picture's name, or the path of picture or video.")
+    ],
+    json: JsonOption = False,
+    instance: InstanceOption = None,
+) -> None:
+    """Show one job whole: what was asked for and planned, each attempt and its reason, and where everything is.
+
+    Example: framedaemon show trip/photo.jpg
+    """
+    from framedaemon import naming
+    from framedaemon.cli.telling import tell
+    from framedaemon.dossier import compile_dossier, find_jobs
+    from framedaemon.errors import FramedaemonError
+
+    here, _ = open_instance(instance)
+    with _ledger(here) as ledger:
+        rows = find_jobs(here, ledger, job) if ledger else []
+        found = [compile_dossier(here, ledger, row) for row in rows] if ledger else []
+    if not found:
+        raise FramedaemonError(f"{naming.show(job)}: no job has this id, and no picture or video this name")
+    if json:
+        print_json([asdict(dossier) for dossier in found])
+        return
+    for number, dossier in enumerate(found):
+        print("\n" * bool(number) + "\n".join(tell(dossier)))
 
 
 def retry(
@@ -186,101 +199,3 @@ def _ledger(instance: Instance) -> Iterator[Ledger | None]:
         return
     with said_plainly(instance.ledger), closing(Ledger(instance.ledger, read_only=True)) as ledger:
         yield ledger
-
-
-def _facts(instance: Instance) -> dict[str, Any]:
-    from framedaemon.approval import waiting_in
-    from framedaemon.requests import daemon_pid
-    from framedaemon.status import read_status
-
-    said = read_status(instance.status)
-    now, progress = time.time(), said.progress if said is not None else None
-    current = None
-    if progress is not None:
-        current = {
-            "job": progress.job,
-            "name": progress.name,
-            "attempt": progress.attempt,
-            "seconds": round(now - progress.started, 1),
-            "remaining_seconds": progress.remaining_seconds(now),
-            "step": progress.step,
-            "stages": {stage: {"done": done, "total": total} for stage, (done, total) in progress.stages.items()},
-        }
-    with _ledger(instance) as ledger:
-        ended = ledger.jobs(*_ENDED, limit=_SHOWN_JOBS // 2) if ledger else []
-        waiting = ledger.jobs("queued", "waiting", "publishing", limit=_SHOWN_JOBS // 2) if ledger else []
-        counts = ledger.count() if ledger else {}
-        breakers = ledger.breaker.standing() if ledger else []
-        previews = [_preview_facts(one) for one in waiting_in(instance, ledger)] if ledger else []
-    return {
-        "daemon": daemon_pid(instance),
-        "draining": said.draining if said is not None else False,
-        "problems": list(said.problems) if said is not None else [],
-        "breakers": [asdict(breaker) | {"said": breaker.describe()} for breaker in breakers],
-        "current": current,
-        "previews": previews,
-        "counts": counts,
-        "waiting": [_job_facts(job) for job in waiting],
-        "ended": [_job_facts(job) for job in ended],
-    }
-
-
-def _preview_facts(waiting: Waiting) -> dict[str, Any]:
-    from framedaemon.naming import show
-
-    return {"name": show(str(waiting.name)), "previews": [show(preview) for preview in waiting.previews]}
-
-
-def _job_facts(job: JobRow) -> dict[str, Any]:
-    from framedaemon.naming import show
-
-    return {
-        "id": job.id,
-        "name": show(job.name),
-        "state": job.state,
-        "output": show(job.output) if job.output else None,
-        "attempts": job.attempts,
-        "reason": show(job.reason.partition("\n")[0]),
-        "created": job.created,
-        "started": job.started,
-        "ended": job.ended,
-    }
-
-
-def _table(facts: dict[str, Any]) -> Table:
-    from rich.table import Table
-
-    daemon = f"daemon runs, process {facts['daemon']}" if facts["daemon"] else "no daemon runs"
-    counts = ", ".join(f"{count} {state}" for state, count in sorted(facts["counts"].items())) or "no jobs yet"
-    table = Table(title=f"{daemon}: {counts}", title_justify="left", box=None, pad_edge=False, expand=True)
-    for column in ("state", "name", "stage", "frames", "left"):
-        table.add_column(column, overflow="ellipsis", no_wrap=True, max_width=40)
-    table.add_column("said", overflow="ellipsis", no_wrap=True, ratio=1)  # what is left: the others stay readable
-    current = facts["current"]
-    if current is not None:
-        stages = current["stages"]
-        frames = ", ".join(f"{each['done']}/{each['total']}" for each in stages.values())
-        left = show_seconds(current["remaining_seconds"])
-        table.add_row("running", current["name"], current["step"] or ", ".join(stages) or "planning", frames, left, "")
-    for job in (*reversed(facts["waiting"]), *facts["ended"]):
-        table.add_row(job["state"], job["name"], "", "", "", job["output"] or job["reason"])
-    for preview in facts["previews"][:_SHOWN_JOBS]:
-        approve = f"framedaemon approve {shlex.quote(preview['name'])}"
-        table.add_row("preview", preview["name"], "", "", "", f"{', '.join(preview['previews'])}: {approve}")
-    for breaker in facts["breakers"]:
-        table.add_row("breaker", "", "", "", "", breaker["said"])
-    for problem in facts["problems"]:
-        table.add_row("problem", "", "", "", "", problem)
-    return table
-
-
-def _follow(instance: Instance) -> None:
-    from rich.live import Live
-
-    with Live(_table(_facts(instance)), console=console(), screen=False, refresh_per_second=2) as live:
-        try:
-            while True:
-                time.sleep(1.0)
-                live.update(_table(_facts(instance)))
-        except KeyboardInterrupt:
-            return

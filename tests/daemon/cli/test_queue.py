@@ -1,4 +1,4 @@
-"""status, jobs, retry and cancel, on an instance that has seen some work."""
+"""jobs, show, retry, cancel, and status beside them, on an instance that has seen some work."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from typing import get_args
 import pytest
 
 from commands import PATIENT, PROGRAM, SIDECAR, Commands, daemon, drawing, drop_capabilities, wait_until
-from framedaemon.breaker import Fault
 from framedaemon.cli.queue import _KINDS
 from framedaemon.instance import Instance
 from framedaemon.ledger import Ledger, RetryKind
 from living import drop, files_below, jobs_of, living, make_instance, run_all
 
 BROKEN_NAME = os.fsdecode(b"caf\xe9\n.png")
-READING = [["status"], ["status", "--json"], ["status", "--follow"], ["jobs"], ["jobs", "--json"], ["plugins"]]
+READING = [["status"], ["status", "--json"], ["jobs"], ["jobs", "--json"], ["plugins"]]
 
 
 @pytest.fixture(scope="module")
@@ -118,36 +117,6 @@ def test_looking_works_while_the_daemon_writes(command: Commands, instance: Inst
     assert counts[-1] > counts[0]
 
 
-def test_the_status_tells_counts_reasons_and_that_no_daemon_runs(command: Commands, instance: Instance) -> None:
-    facts = command("status", "--json").json
-
-    assert facts["daemon"] is None
-    assert facts["current"] is None
-    assert facts["counts"] == {"done": 1, "failed": 2}
-    assert {(job["name"], job["state"], job["output"]) for job in facts["ended"]} == {
-        ("good.png", "done", "good.mp4"), ("pets/bad.png", "failed", None), (r"caf\xe9\n.png", "failed", None),
-    }  # fmt: skip
-
-
-def test_the_status_is_a_table_for_people(command: Commands, instance: Instance) -> None:
-    said = command("status").out
-
-    assert said.startswith("no daemon runs: 1 done, 2 failed")
-    assert "99 is not in 0..51" in said
-    assert r"caf\xe9\n.png" in said
-
-
-def test_a_long_reason_leaves_the_other_columns_readable(command: Commands, instance: Instance) -> None:
-    path = drop(instance, "wordy.jpg")
-    path.write_bytes(path.read_bytes()[:-100])  # cut short: the reason has two hundred characters
-    run_all(instance)
-
-    row = next(line for line in command("status").out.splitlines() if "wordy.jpg" in line)
-
-    assert row.startswith("failed ")
-    assert row.rstrip().endswith("…")
-
-
 def test_jobs_are_listed_one_a_line_the_newest_first(command: Commands, instance: Instance) -> None:
     said = command("jobs")
 
@@ -156,8 +125,10 @@ def test_jobs_are_listed_one_a_line_the_newest_first(command: Commands, instance
     assert [line.split()[0] for line in said.out.splitlines()] == [job.id for job in jobs_of(instance)[::-1]]
 
 
-def test_jobs_can_be_chosen_by_state_and_number(command: Commands, instance: Instance) -> None:
+def test_jobs_can_be_chosen_by_state_name_and_number(command: Commands, instance: Instance) -> None:
     assert [job["name"] for job in command("jobs", "--json", "--state", "done").json] == ["good.png"]
+    assert [job["name"] for job in command("jobs", "--json", "--name", "pets/*").json] == ["pets/bad.png"]
+    assert command("jobs", "--json", "--name", "pets/*", "--state", "done").json == []
     assert len(command("jobs", "--json", "--state", "failed", "--limit", "1").json) == 1
     assert command("jobs", "--state", "lost").code == 2
 
@@ -234,21 +205,36 @@ def test_what_waits_is_tried_when_the_operator_says_so(command: Commands, instan
     assert next(job.not_before for job in jobs_of(instance) if job.id == "d9-1") < 9e9
 
 
-def test_an_open_breaker_is_shown(command: Commands, instance: Instance) -> None:
-    ledger = Ledger(instance.ledger)
-    for id in "xyz":
-        ledger.claiming([(id, id, None, None)], 1.0)
-        ledger.add_job(id, 1, "{}", id, 0, 1.0)
-        ledger.breaker.failed(f"{id}-1", 1, Fault("crashed", "SIGSEGV", "wan, ffmpeg"), 3, 60.0, 1e9)
-    ledger.close()
+@pytest.mark.parametrize("word", ["pets/bad.png", "input/failed/pets/bad.png"])
+def test_a_job_is_shown_whole_by_the_name_or_the_place_of_its_picture(
+    command: Commands, instance: Instance, word: str
+) -> None:
+    said, (facts,) = command("show", word), command("show", word, "--json").json
+    id = job_of(instance, "pets/bad.png")
 
-    (breaker,) = command("status", "--json").json["breakers"]
-    (row,) = (line for line in command("status").out.splitlines() if line.startswith("breaker"))
+    lines = {line[:11].strip(): line[11:] for line in said.out.splitlines()}
+    assert lines["picture"] == "pets/bad.png: input/failed/pets/bad.png"
+    assert lines["reason"].startswith("[encode] crf: 99 is not in 0..51")
+    assert lines["to do"] == "read input/failed/pets/bad.error.txt"
+    assert f"framedaemon retry {id}" in said.out
+    assert (facts["job"]["id"], facts["explained"]) == (id, "input/failed/pets/bad.error.txt")
 
-    assert (breaker["place"], breaker["until"]) == ("wan, ffmpeg", 1e9 + 60)
-    assert (
-        "jobs of 3 different files in a row crashed (SIGSEGV) in wan, ffmpeg: the machine seems to be at fault" in row
-    )
+
+def test_a_video_is_traced_back_to_its_job(command: Commands, instance: Instance) -> None:
+    (facts,) = command("show", "output/good.mp4", "--json").json
+
+    assert facts["job"]["id"] == job_of(instance, "good.png")
+    assert (facts["video"], facts["receipt"]) == ("output/good.mp4", "output/good.json")
+    assert [attempt["outcome"] for attempt in facts["attempts"]] == ["done"]
+    assert facts["plan"]["frames"] == 5
+    assert command("show", facts["job"]["id"]).out.startswith(f"job        {facts['job']['id']}\n")
+
+
+def test_what_is_no_job_and_no_name_is_not_shown(command: Commands, instance: Instance) -> None:
+    said = command("show", "nonsense")
+
+    assert (said.code, said.out) == (1, "")
+    assert "nonsense: no job has this id" in said.err
 
 
 @pytest.mark.parametrize("words", [["status"], ["jobs"], ["retry", "--all"], ["cancel", "x"]])
@@ -303,10 +289,12 @@ def test_a_running_daemon_is_seen_and_told(command: Commands, instance: Instance
         said = command("cancel", facts["current"]["job"])
         running.wait_for("job_failed")
 
-    assert facts["daemon"] == running.process.pid
+    assert facts["daemon"]["pid"] == running.process.pid
     assert facts["current"]["name"] == "slow.png"
     assert facts["current"]["stages"]["patient"]["total"] == 3
-    assert table.startswith(f"daemon runs, process {running.process.pid}")
+    assert f"process {running.process.pid}" in table.splitlines()[0]
+    assert facts["daemon"]["worker"] is not None
+    assert facts["memory"]["worker_bytes"] > 1_000_000
     assert (said.code, said.out) == (0, f"{facts['current']['job']}: the daemon was told\n")
     assert jobs_of(instance)[-1].state == "cancelled"
 
