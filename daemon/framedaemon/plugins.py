@@ -14,6 +14,7 @@ import importlib.util
 import os
 import stat
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,8 @@ class Registry:
     )
     aside: dict[str, str] = field(default_factory=dict)
     """Plugins that brought a process down when they were loaded, and how: they are not loaded again."""
+    muted: deque[PluginInfo] = field(default_factory=deque)
+    """Plugins that `tell` is to name as muted, whoever found that out; put here from any thread."""
     _failures: dict[str, int] = field(default_factory=dict)
 
     def stage(self, kind: StageKind, name: str) -> AnyStage:
@@ -132,12 +135,13 @@ class Registry:
         raise OutOfMemory(f"{task.name}: no memory policy says where it is to work{broke}")
 
     def tell(self, event: Event) -> list[PluginInfo]:
-        """Tell every plugin what happened. Returns those that were muted because they keep raising."""
-        muted = []
+        """Tell every plugin what happened. Returns those that were muted meanwhile because they keep raising."""
+        muted = [self.muted.popleft() for _ in range(len(self.muted))]
         for implementation in list(self.manager.hook.happened.get_hookimpls()):
             name = implementation.plugin_name
             try:
-                implementation.function(*[event for _ in implementation.argnames])
+                with self.trusting(name):
+                    implementation.function(*[event for _ in implementation.argnames])
                 self._failures.pop(name, None)
             except BaseException as error:  # noqa: BLE001  (a stranger's observer may raise anything)
                 let_through(error)
