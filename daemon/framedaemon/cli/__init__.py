@@ -13,11 +13,12 @@ from typing import Annotated
 
 import typer
 
-from framedaemon.cli import (, watching
+from framedaemon.cli import (
     approving,
     doctor,
     making,
     models,
+    notifying,
     pausing,
     plugins,
     pruning,
@@ -25,6 +26,7 @@ from framedaemon.cli import (, watching
     running,
     service,
     setting_up,
+    watching,
 )
 from framedaemon.errors import FramedaemonError, SettingsError
 
@@ -35,7 +37,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (running, setting_up, making, queue, watching, pausing, approving, models, plugins, doctor, pruning, service):
+for _module in (
+    running,
+    setting_up,
+    making,
+    queue,
+    watching,
+    pausing,
+    approving,
+    models,
+    plugins,
+    doctor,
+    notifying,
+    pruning,
+    service,
+):
     _module.add_to(app)
 
 
