@@ -66,3 +66,22 @@ def _misused(line: str) -> str:
         command = command.commands[words.pop(0)]
     known = {option for param in command.params for option in [*param.opts, *param.secondary_opts]} | {"--help", "-h"}
     return next((word for word in words if re.match(r"--?[a-z]", word) and word.partition("=")[0] not in known), "")
+
+
+def test_the_operating_guide_explains_every_line_of_the_log_that_is_no_good_news() -> None:
+    rows = [line for line in read("docs/operating.md").splitlines() if line.startswith("| `")]
+
+    said = {name for row in rows for name in re.findall(r"`([a-z_]+)`", row.split("|")[1])}
+
+    assert sorted(_alarms() - said) == []
+
+
+def _alarms() -> set[str]:
+    """Names of the events that are logged as warnings and errors."""
+    found = set[str]()
+    for path in (ROOT / "daemon/framedaemon").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = node.func if isinstance(node, ast.Call) else None
+            if isinstance(called, ast.Attribute) and called.attr in ("warning", "error") and "log" in ast.dump(called):
+                found |= {arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)}
+    return found
