@@ -29,8 +29,17 @@ help:
 demo: $(VENV)/bare
 	@$(BIN)/framedaemon demo --instance .
 
+# In two halves, one beside the other: tests that run daemons, no two of which bear each other, and all the rest.
 test: $(VENV)/test
+ifdef PYTEST_ARGS
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+else
+	@rest=$$(mktemp); daemons=0; others=0; \
+	$(BIN)/python -m pytest -m 'not daemons' > "$$rest" 2>&1 & pid=$$!; \
+	$(BIN)/python -m pytest -m daemons || daemons=$$?; \
+	wait $$pid || others=$$?; \
+	cat "$$rest"; rm "$$rest"; exit $$((daemons || others))
+endif
 
 lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
