@@ -23,6 +23,7 @@ from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, H
 from framedaemon.offspring import MARK, kill_marked
 from framedaemon.printed import WORKER_OUTPUT, Printed
 from framedaemon.settings import Settings
+from framedaemon.standing import thread_counts
 
 Report: TypeAlias = Ready | Planned | Advanced | Finished | Ended
 
@@ -316,7 +317,8 @@ class LocalExecutor:
     def _environment(self) -> dict[str, str]:
         """The daemon's own, less what is to be told to nobody."""
         secret = self.settings.notify.variables
-        return {name: value for name, value in os.environ.items() if name not in secret}
+        counts = thread_counts(self.settings.worker.threads)
+        return {name: value for name, value in os.environ.items() if name not in secret} | counts
 
 
 def _ended(code: int) -> tuple[str, str]:

@@ -116,7 +116,8 @@ class _Run:
             self._join(parts)
         started = time.perf_counter()
         sources_at = tuple(plan.timeline.shown_sources())
-        gate = inspect(self.output, plan.video, fingerprints, plan.source, sources_at=sources_at)
+        threads = plan.encode.placement.threads
+        gate = inspect(self.output, plan.video, fingerprints, plan.source, sources_at=sources_at, threads=threads)
         self.seconds["quality gate"] = time.perf_counter() - started
         if not gate.passed:
             if parts is not None:

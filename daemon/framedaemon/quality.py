@@ -98,18 +98,19 @@ def inspect(
     *,
     sources_at: Sequence[tuple[int, int]],
     still: bool = False,
+    threads: int = 0,
 ) -> GateReport:
     """Decode the whole of ``video`` and hold it against what was promised, what was streamed, and the source.
 
     sources_at: (output frame, source frame) for each frame that is an untouched source frame.
-    still: the clip is meant not to move.
+    still: the clip is meant not to move.  threads: of the decoder; 0: as many as there are cores.
     """
     likeness, times = Likeness(streamed), _Times(promised.fps)
     said: Said | None = None
     sound: dict[int, Fraction] = {}
     trouble = ""
     try:
-        with read_back(video, promised.fps) as file:
+        with read_back(video, promised.fps, threads) as file:
             said, sound = file.said, file.sound
             for shown in file.frames:
                 times.see(shown)

@@ -88,7 +88,7 @@ class Readback:
 
 
 @contextmanager
-def read_back(path: Path, fps: Fraction) -> Iterator[Readback]:
+def read_back(path: Path, fps: Fraction, threads: int = 0) -> Iterator[Readback]:
     """Open a video, an animation, or a folder of pictures that are to be shown at ``fps``.
 
     Raises Unreadable, as do the frames.
@@ -99,7 +99,7 @@ def read_back(path: Path, fps: Fraction) -> Iterator[Readback]:
                 yield _read_webp(image)
         else:
             with _open(path, fps) as container:
-                yield _read(container)
+                yield _read(container, threads)
 
 
 def pixels_of(path: Path, fps: Fraction) -> Iterator[Callable[[], npt.NDArray[np.uint8]]]:
@@ -135,7 +135,7 @@ def _open(path: Path, fps: Fraction) -> av.container.InputContainer:
     return av.open(f"{name.replace('%', '%%')}/{PICTURES}", format="image2", options=options)
 
 
-def _read(container: av.container.InputContainer) -> Readback:
+def _read(container: av.container.InputContainer, threads: int) -> Readback:
     if not container.streams.video:
         raise Unreadable("there is no video in it")
     stream = container.streams.video[0]
@@ -143,6 +143,7 @@ def _read(container: av.container.InputContainer) -> Readback:
     # A frame that does not decode cleanly is an error here, not something to paint over.
     context.options = {"err_detect": "explode"}
     stream.thread_type = "AUTO"
+    context.thread_count = threads
     assert stream.time_base is not None
     said = Said(
         width=context.width,

@@ -16,6 +16,7 @@ from framedaemon.errors import JobRejected, SettingsError
 from framedaemon.hours import HoursSettings
 from framedaemon.layers import Layer, read_request
 from framedaemon.section import Section
+from framedaemon.standing import IoPriority
 from framedaemon.toml import Table, TomlError, fit, load_toml
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -101,7 +102,7 @@ class WorkerSettings(Section):
     """CPU threads to use; 0 means all the cores that the daemon may use."""
     nice: int = Field(10, ge=0, le=19)
     """How far the worker stands back behind other programs on the machine: 0 not at all, 19 always."""
-    io: Literal["idle", "low", "normal"] = "low"
+    io: IoPriority = "low"
     """How far it stands back at the disk: idle takes what nobody else wants, low comes after others."""
     start_seconds: float = Field(120.0, ge=1, le=86_400)
     """A worker that is not ready after this long is replaced."""

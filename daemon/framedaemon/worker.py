@@ -34,6 +34,7 @@ from framedaemon.receipt import LastFile
 from framedaemon.settings import Settings
 from framedaemon.sources import Source
 from framedaemon.stages import Machine
+from framedaemon.standing import stand_back
 from framedaemon.stream import sort_error
 from framedaemon.weights import models_folder
 from framedaemon.workspace import SHEET, write_atomically
@@ -103,7 +104,7 @@ class Worker:
     def __init__(self, setup: Setup, line: Line, halting: Halting) -> None:
         self._instance = Instance(Path(setup.root))
         self._settings: Settings = setup.settings
-        os.nice(self._settings.worker.nice)
+        stand_back(self._settings.worker.nice, self._settings.worker.io)
         set_up(self._settings.log, folder=None, stream=None)
         self._line = line
         self._halting = halting
