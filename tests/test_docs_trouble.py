@@ -7,13 +7,14 @@ import re
 import shlex
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
 from framedaemon.cli import app
-from pages import PAGES, ROOT, Path, examples, read
+from pages import PAGES, ROOT, examples, read
 
 QUOTED = [(example.page, line) for example in examples("text") for line in example.text.splitlines() if line.strip()]
 
@@ -35,17 +36,30 @@ def test_commands_in_the_pages_are_there_with_their_options(page: Path) -> None:
 
 
 @cache
+def _nodes() -> tuple[ast.AST, ...]:
+    """All that the code is made of and that says something: texts and calls."""
+    paths = [path for folder in ("daemon", "plugins") for path in (ROOT / folder).rglob("*.py")]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
+    return tuple(node for tree in trees for node in ast.walk(tree) if isinstance(node, _SAYING))
+
+
+_SAYING = (ast.JoinedStr, ast.Constant, ast.Call)
+
+
+@cache
 def _literals() -> tuple[str, ...]:
     """Every text in the code; what is filled in is an ellipsis."""
-    found = []
-    for folder in ("daemon", "plugins"):
-        for path in (ROOT / folder).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.JoinedStr):
-                    found.append("".join(p.value if isinstance(p, ast.Constant) else "…" for p in node.values))
-                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    found.append(node.value)
-    return tuple(found)
+    filled = [node for node in _nodes() if isinstance(node, ast.JoinedStr)]
+    plain = [node.value for node in _nodes() if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return (
+        *plain,
+        *("".join(str(p.value) if isinstance(p, ast.Constant) else "…" for p in node.values) for node in filled),
+    )
+
+
+@cache
+def _commands() -> Any:  # typer brings its own click
+    return typer.main.get_command(app)
 
 
 def _typed(text: str) -> Iterator[str]:
@@ -57,7 +71,7 @@ def _typed(text: str) -> Iterator[str]:
 def _misused(line: str) -> str:
     """The first word that does not belong to the command; explanations beside it, after two blanks, are none."""
     words = shlex.split(re.split(r"\s{2,}| \| | #", line)[0].replace("…", "").replace("'", ""))[1:]
-    command: Any = typer.main.get_command(app)
+    command = _commands()
     while words and getattr(command, "commands", None):
         if words[0].startswith("-") or words[0].isupper():
             break
@@ -78,10 +92,10 @@ def test_the_operating_guide_explains_every_line_of_the_log_that_is_no_good_news
 
 def _alarms() -> set[str]:
     """Names of the events that are logged as warnings and errors."""
-    found = set[str]()
-    for path in (ROOT / "daemon/framedaemon").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            called = node.func if isinstance(node, ast.Call) else None
-            if isinstance(called, ast.Attribute) and called.attr in ("warning", "error") and "log" in ast.dump(called):
-                found |= {arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)}
-    return found
+    calls = [node for node in _nodes() if isinstance(node, ast.Call)]
+    loud = [call for call in calls if getattr(call.func, "attr", "") in ("warning", "error") and _logs(call)]
+    return {str(arg.value) for call in loud for arg in call.args[:1] if isinstance(arg, ast.Constant)}
+
+
+def _logs(call: ast.Call) -> bool:
+    return "log" in ast.dump(call.func)
