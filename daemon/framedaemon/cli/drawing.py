@@ -34,8 +34,11 @@ class Pen:
         return line
 
     def banner(self, words: str, style: str) -> list[Text]:
-        """Words that must be read, on as many lines as they need."""
-        return [*Text(show(words), style).wrap(Console(width=self.width), self.width)]
+        """Words that must be read: a band of as many lines as they need."""
+        lines = Text(show(words), style).wrap(Console(width=self.width), self.width)
+        for line in lines:
+            line.pad_right(self.width - line.cell_len)
+        return [*lines]
 
     def row(self, left: Text, right: Text) -> Text:
         """Two ends of a line; where both are long, the left one keeps at least a part of its own."""
