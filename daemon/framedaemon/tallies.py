@@ -8,6 +8,7 @@ caller's to report, and holds up nobody.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ Wait: TypeAlias = Literal["turn", "retry", "room", "memory", "machine", "publica
 
 # So long a reader waits for a ledger that somebody holds for himself.
 _LOCKED_SECONDS = 0.25
+
+# So often all is read again: two writes may come within what a file's time can tell.
+_AGAIN_SECONDS = 60.0
 
 # Of so many combinations of stages jobs are told apart; the rarest are one.
 _MOST_COMBINATIONS = 50
@@ -67,9 +71,22 @@ class Tallies:
         self._until: dict[str, float] = {}
         self._attempts: Counter[str] = Counter()
         self._attempt = 0
+        self._last: tuple[object, Tally] | None = None
 
     def look(self) -> Tally:
         """What it holds now. Raises sqlite3.Error."""
+        age = self._age()
+        if self._last is None or self._last[0] != age:
+            self._last = age, self._count()
+        return self._last[1]
+
+    def _age(self) -> object:
+        """The same for as long as nothing was written: a daemon that rests costs nothing."""
+        log = self._ledger.with_name(f"{self._ledger.name}-wal")
+        stats = [path.stat() for path in (self._ledger, log) if path.exists()]
+        return [(stat.st_ino, stat.st_mtime_ns, stat.st_size) for stat in stats], time.monotonic() // _AGAIN_SECONDS
+
+    def _count(self) -> Tally:
         uri = f"{self._ledger.absolute().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_LOCKED_SECONDS)) as db:
             db.execute("BEGIN")  # all of one moment

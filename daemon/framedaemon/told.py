@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable
@@ -22,11 +23,17 @@ from framedaemon.errors import SettingsError
 from framedaemon.events import JobFailed, JobPublished
 from framedaemon.naming import show
 from framedaemon.notice import News, news_of
-from framedaemon.rows import read_job
 from framedaemon.workspace import write_atomically
 
 DAY_SECONDS = 86_400.0
 """What is older than this is not told any more."""
+
+# Found by an index; what was cancelled by hand is not told.
+_WANTED = "jobs.ended IS NOT NULL AND jobs.state IN ('done', 'failed', 'quarantined', 'vanished')"
+_ENDED = (
+    "SELECT jobs.id, jobs.state, output, reason, started, ended, name"
+    f" FROM jobs JOIN drops ON drops.id = jobs.drop_id WHERE {_WANTED}"  # noqa: S608  (written here)
+)
 
 # Every target has a thread, and a file is written beside itself first, under one name for all of a process.
 _WRITING = threading.Lock()
@@ -75,24 +82,21 @@ def ended_since(ledger: Path, told: Told, now: float) -> tuple[list[News], int]:
     """
     if not ledger.exists():
         return [], 0
-    query = (
-        "SELECT jobs.*, drops.name AS name FROM jobs JOIN drops ON drops.id = jobs.drop_id"
-        " WHERE jobs.ended IS NOT NULL AND jobs.state IN ('done', 'failed', 'quarantined', 'vanished')"
-        " AND jobs.ended >= ? ORDER BY jobs.ended"
-    )
+    oldest = max(told.until, now - DAY_SECONDS)
     with closing(open_database(ledger, read_only=True)) as db:
-        rows = [read_job(row) for row in db.execute(query, (told.until,))]
-    untold = [row for row in rows if (row.ended or 0.0) > told.until or row.id not in told.jobs]
-    recent = [row for row in untold if (row.ended or 0.0) >= now - DAY_SECONDS]
-    news = []
-    for row in recent:
-        name, at = show(row.name), row.ended or now
-        if row.state == "done":
-            seconds = at - (row.started or at)
-            news.append(news_of(JobPublished(row.id, name, row.output or "", 0, seconds, 0, at=at), now))
-        else:
-            news.append(news_of(JobFailed(row.id, name, row.state, row.reason, at), now))
-    return [one for one in news if one is not None], len(untold) - len(recent)
+        rows = db.execute(f"{_ENDED} AND jobs.ended >= ? ORDER BY jobs.ended", (oldest,)).fetchall()
+        query = f"SELECT count(*) FROM jobs WHERE {_WANTED} AND ended > ? AND ended < ?"  # noqa: S608  (written here)
+        (too_old,) = db.execute(query, (told.until, oldest)).fetchone()
+    untold = [row for row in rows if row["ended"] > told.until or row["id"] not in told.jobs]
+    return [one for one in (news_of(_event(row), now) for row in untold) if one is not None], too_old
+
+
+def _event(row: sqlite3.Row) -> JobPublished | JobFailed:
+    """What was told, or would have been, when the job ended; the ledger does not know all of it."""
+    name, at = show(os.fsdecode(row["name"])), row["ended"]
+    if row["state"] == "done":
+        return JobPublished(row["id"], name, row["output"] or "", 0, at - (row["started"] or at), 0, at=at)
+    return JobFailed(row["id"], name, row["state"], row["reason"], at)
 
 
 def forget_others(folder: Path, known: Collection[Path]) -> None:
