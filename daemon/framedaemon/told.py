@@ -31,8 +31,8 @@ DAY_SECONDS = 86_400.0
 # Found by an index; what was cancelled by hand is not told.
 _WANTED = "jobs.ended IS NOT NULL AND jobs.state IN ('done', 'failed', 'quarantined', 'vanished')"
 _ENDED = (
-    "SELECT jobs.id, jobs.state, output, reason, started, ended, name"
-    f" FROM jobs JOIN drops ON drops.id = jobs.drop_id WHERE {_WANTED}"  # noqa: S608  (written here)
+    "SELECT jobs.id, jobs.state, output, reason, started, ended, name"  # noqa: S608  (written here)
+    f" FROM jobs JOIN drops ON drops.id = jobs.drop_id WHERE {_WANTED}"
 )
 
 # Every target has a thread, and a file is written beside itself first, under one name for all of a process.
