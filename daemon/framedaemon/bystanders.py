@@ -101,7 +101,11 @@ class Bystanders:
         """Start the child, and another without whoever brought it down, until one is up or nobody is there to hear."""
         while self._child is None and self._strangers():
             self._child = _Child(self._settings, self._instance, self._mark, self._printed, self._aside)
-            answer = self._child.answer("hear", _START_SECONDS)
+            broken = self._child.answer("broken", _START_SECONDS)
+            for name, reason in broken or ():
+                if name not in self._aside:
+                    get_log().warning("plugin_broken", plugin=name, reason=reason)
+            answer = self._child.answer("hear", _PATIENCE) if broken is not None else None
             if answer is None:
                 if not self._bury("while it was loaded"):
                     return
@@ -189,8 +193,8 @@ class _Child:
         """
         end = time.monotonic() + patience
         while True:
-            *lines, self._received = self._received.split(b"\n")
-            for line in lines:
+            while b"\n" in self._received:
+                line, _, self._received = self._received.partition(b"\n")
                 try:
                     said = json.loads(line)
                     if kind in said:

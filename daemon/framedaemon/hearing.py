@@ -1,7 +1,8 @@
 """The process in which strangers' plugins hear what happens; started, and if need be killed, by `bystanders`.
 
-    service ─ {"root", "disabled", "aside"} ─▶ this ─ {"at": plugin} …, {"hear": [plugins]} ─▶ service
-            ─ {"event", "facts"} ──────────▶      ─ {"at": plugin} …, {"muted": [[plugin, why]]} ─▶
+    to it                                 from it
+    {"root", "disabled", "aside"}         {"at": plugin} …, {"broken": [[plugin, why]]}, {"hear": [plugin]}
+    {"event", "facts"}, each time         {"at": plugin} …, {"muted": [[plugin, why]]}
 
 One JSON object a line. The other end closing its socket is the order to die.
 """
@@ -49,6 +50,7 @@ def main(handle: int) -> None:
             setup = json.loads(lines.readline())
             folder = Instance(Path(setup["root"])).plugins
             registry = load_plugins(folder, setup["disabled"], setup["aside"], lambda plugin: say(at=plugin))
+            say(broken=[[plugin.name, plugin.reason] for plugin in registry.broken()])
             say(hear=[plugin.name for plugin in registry.plugins.values() if "happened" in plugin.hooks])
             for line in lines:
                 muted = registry.tell(read_event(line))

@@ -29,7 +29,7 @@ from framedaemon.instance import Instance, create
 from framedaemon.ledger import JobState, Ledger
 from framedaemon.log import close, get_log, set_up
 from framedaemon.observers import Observers
-from framedaemon.plugins import load_plugins
+from framedaemon.plugins import new_registry
 from framedaemon.pulse import felt_by
 from framedaemon.service import Service
 from framedaemon.settings import Settings, read_settings
@@ -88,12 +88,10 @@ def _serve(
         return Served({}, ())
     try:
         before = ledger.count()
-        registry = load_plugins(instance.plugins, settings.plugins.disabled)
+        registry = new_registry()  # of our own alone: what strangers wrote is loaded by the worker, and by bystanders
         service = Service(instance, settings, ledger, registry)
         service.holding = hold
         get_log().info("daemon_started", instance=str(instance.root), pid=os.getpid())
-        for plugin in registry.broken():
-            get_log().warning("plugin_broken", plugin=plugin.name, origin=plugin.origin, reason=plugin.reason)
         notifier.status("putting right what was left half done")
         if hold or once_there_is_room(service.recover, instance.tmp, ballast, stopped_within):
             if until_empty:
