@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framedaemon.cli.common import InstanceOption, JsonOption, open_instance, print_json
+from framedaemon.cli.completing import previewed
 
 if TYPE_CHECKING:
     from framedaemon.approval import Waiting
@@ -23,7 +24,10 @@ def add_to(app: typer.Typer) -> None:
 
 def approve(
     name: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="As `framedaemon status` shows them: trip/photo.jpg")
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...", help="As `framedaemon status` shows them: trip/photo.jpg", autocompletion=previewed
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every picture that waits in input/waiting/.")] = False,
     json: JsonOption = False,

@@ -13,6 +13,7 @@ import typer
 
 from framedaemon.cli.cards import RamOption, VramOption, explain_cards
 from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json
+from framedaemon.cli.completing import stages
 from framedaemon.durations import show_seconds
 
 if TYPE_CHECKING:
@@ -24,10 +25,19 @@ FileArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="A picture or a video.", exists=True, dir_okay=False)
 ]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The video to make.")]
-GenerateOption = Annotated[str | None, typer.Option("--generate", metavar="STAGE", help="Which generator draws.")]
+GenerateOption = Annotated[
+    str | None,
+    typer.Option("--generate", metavar="STAGE", help="Which generator draws.", autocompletion=stages("generate")),
+]
 FramesOption = Annotated[int | None, typer.Option("--frames", help="Frames to draw.")]
 InterpolateOption = Annotated[
-    str | None, typer.Option("--interpolate", metavar="STAGE", help="Which interpolator fills in; none for no filling.")
+    str | None,
+    typer.Option(
+        "--interpolate",
+        metavar="STAGE",
+        help="Which interpolator fills in; none for no filling.",
+        autocompletion=stages("interpolate", "none"),
+    ),
 ]
 FpsOption = Annotated[str | None, typer.Option("--fps", help="Frames per second of the video: 30, 29.97, 24000/1001.")]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="The same seed gives the same frames.")]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json
+from framedaemon.cli.completing import weights
 
 if TYPE_CHECKING:
     from framedaemon.catalogue import Catalogue
@@ -37,7 +38,8 @@ def _checked(value: str | list[str] | None) -> str | list[str] | None:
 
 _AS_LISTED = "As `framedaemon models list` has them."
 _Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[NAME]...", help=_AS_LISTED, callback=_checked, show_default=False)
+    list[str] | None,
+    typer.Argument(metavar="[NAME]...", help=_AS_LISTED, callback=_checked, show_default=False, autocompletion=weights),
 ]
 
 _models = typer.Typer(help="Weights of networks: what there is, fetch it, check it.", no_args_is_help=True)
@@ -185,7 +187,10 @@ def where(
 
 
 def remove(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help=_AS_LISTED, callback=_checked)],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help=_AS_LISTED, callback=_checked, autocompletion=weights)
+    ],
+    json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """Remove stored weights, and what an interrupted pull of them left.

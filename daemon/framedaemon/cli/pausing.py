@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from framedaemon.cli.common import InstanceOption, JsonOption, open_instance, print_json
+from framedaemon.cli.completing import open_jobs
 
 _PREFERRED = 10
 
@@ -68,7 +69,10 @@ def resume(json: JsonOption = False, instance: InstanceOption = None) -> None:
 
 
 def prefer(
-    job: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids as `framedaemon jobs` lists them.")],
+    job: Annotated[
+        list[str],
+        typer.Argument(metavar="JOB...", help="Ids as `framedaemon jobs` lists them.", autocompletion=open_jobs),
+    ],
     priority: Annotated[
         int,
         typer.Option(min=-100, max=100, help="Higher ones go first; what is dropped has 0, or what its recipe says."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from framedaemon.cli.common import InstanceOption, JsonOption, open_instance, print_json
+from framedaemon.cli.completing import any_jobs, failed_jobs, kinds, open_jobs, states
 
 if TYPE_CHECKING:
     from framedaemon.instance import Instance
@@ -27,7 +28,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def jobs(
-    state: Annotated[str | None, typer.Option(help="Only jobs in this state: queued, done, failed, …")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only jobs in this state: queued, done, failed, …", autocompletion=states)
+    ] = None,
     name: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="Only pictures whose name matches: 'trip/*.jpg'")
     ] = None,
@@ -59,7 +62,10 @@ def jobs(
 
 def show(
     job: Annotated[
-        str, typer.Argument(metavar="JOB", help="An id, a picture's name, or the path of picture or video.")
+        str,
+        typer.Argument(
+            metavar="JOB", help="An id, a picture's name, or the path of picture or video.", autocompletion=any_jobs
+        ),
     ],
     json: JsonOption = False,
     instance: InstanceOption = None,
@@ -87,11 +93,11 @@ def show(
 
 
 def retry(
-    job: Annotated[
-        list[str] | None, typer.Argument(metavar="[JOB]...", help="Ids as `framedaemon jobs` lists them.")
-    ] = None,
+    job: Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help=_IDS, autocompletion=failed_jobs)] = None,
     every: Annotated[bool, typer.Option("--all", help="Every picture in input/failed/ that a job failed for.")] = False,
-    kind: Annotated[str | None, typer.Option(help=f"Those whose job ended so: {', '.join(_KINDS)}.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help=f"Those whose job ended so: {', '.join(_KINDS)}.", autocompletion=kinds)
+    ] = None,
     waiting: Annotated[
         bool, typer.Option("--waiting", help="No picture, but jobs that wait, whatever for: the daemon tries them now.")
     ] = False,
@@ -134,7 +140,8 @@ def retry(
 
 
 def cancel(
-    job: Annotated[list[str], typer.Argument(metavar="JOB...", help=_IDS)],
+    job: Annotated[list[str], typer.Argument(metavar="JOB...", help=_IDS, autocompletion=open_jobs)],
+    json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """End jobs that are wanted no more; their pictures go to input/failed/.
