@@ -22,7 +22,13 @@ from framedaemon.doctor.probe import Probe, ProbeFailed
 from framedaemon.doctor.records import damaged, examine_jobs, examine_ledger
 from framedaemon.doctor.running import examine_running
 from framedaemon.doctor.software import begin_check, examine_software
-from framedaemon.doctor.stages import examine_plugins, examine_settings, examine_tried, examine_weights
+from framedaemon.doctor.stages import (
+    examine_plugins,
+    examine_settings,
+    examine_tried,
+    examine_weights,
+    plugins_unloadable,
+)
 from framedaemon.errors import FramedaemonError
 from framedaemon.ledger import Ledger
 from framedaemon.trouble import said_plainly
@@ -58,31 +64,34 @@ def _examine(patient: Patient, checked: Any, probes: dict[str, Probe]) -> Iterat
     found = plugins if isinstance(plugins, dict) else None
     yield from _guarded("settings", lambda: examine_settings(patient, found))
     if found is None:
-        said = f"the process that loads the plugins {plugins}"
-        mend = "framedaemon plugins says more; a plugin in plugins/ that was added last may be the cause"
-        yield Finding("plugins", "plugins", "error", said, mend)
+        yield plugins_unloadable(patient, plugins)
     else:
         yield from _guarded("plugins", lambda: examine_plugins(found))
         yield from _guarded("weights", lambda: examine_weights(patient, found))
-    torch, nvml = _answer(probes, "torch"), _answer(probes, "nvml")
+    torch, nvml = (_text_of(_answer(probes, name)) for name in ("torch", "nvml"))
     device = patient.settings.worker.device
     yield from _guarded("gpu", lambda: examine_gpu(look_for_gpus(), device, torch, nvml))
     tried = _answer(probes, "tried")
     if isinstance(tried, dict):
         yield from _guarded("encoders", lambda: examine_tried(tried))
     else:
-        yield Finding("encoders", "encoders", "error", f"the process that tries the encoders {tried}", "")
+        mend = "mend the plugins first" if found is None else "framedaemon plugins says what ffmpeg lacks"
+        yield Finding("encoders", "encoders", "error", f"the process that tries the encoders {tried}", mend)
     yield from _guarded("jobs", lambda: ledger.with_ledger(ledger.jobs))
 
 
 def _answer(probes: dict[str, Probe], name: str) -> Any:
-    """What a probe found; a text where it broke, None where there is none."""
+    """What a probe found; where it broke the error as it was said, None where there is none."""
     if name not in probes:
         return None
     try:
         return probes[name].answer()
     except ProbeFailed as error:
-        return str(error)
+        return error
+
+
+def _text_of(answer: Any) -> Any:
+    return str(answer) if isinstance(answer, ProbeFailed) else answer
 
 
 def _guarded(group: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

@@ -20,4 +20,4 @@ class Finding:
     said: str
     """In plain words, on one line."""
     mend: str = ""
-    """The command that mends it, or what to do; empty where nothing has to be done."""
+    """The command that mends it, with words only behind a `#`, or what to do; empty where nothing has to be done."""

@@ -70,7 +70,8 @@ def judge_places(places: list[Place], settings: Settings) -> Iterator[Finding]:
 def _room(places: list[Place], keep: int) -> Iterator[Finding]:
     for place in {place.device: place for place in reversed(places)}.values():
         said = f"{show_bytes(place.free)} are free in {place.name}/"
-        prune = "framedaemon prune --dry-run says what could go; df -h, du -sh * show what is there"
+        root = quote(str(place.path.parent))
+        prune = f"framedaemon prune --dry-run --instance {root}  # says what could go; du -sh {root}/* what is there"
         if place.free < keep:
             said += f", less than [disk] keep_free_bytes ({show_bytes(keep)}): jobs wait"
             yield _finding("room", "error", said, prune)
@@ -81,7 +82,7 @@ def _room(places: list[Place], keep: int) -> Iterator[Finding]:
             yield _finding("room", "ok", said)
         if place.inodes is not None and place.inodes < _FEW_INODES:
             said = f"only {place.inodes} more files can be made in {place.name}/, however small"
-            yield _finding("inodes", "warning", said, f"df -i {quote(str(place.path))}; {prune}")
+            yield _finding("inodes", "warning", said, prune)
 
 
 def _peculiar(place: Place, settings: Settings) -> Iterator[Finding]:

@@ -68,14 +68,14 @@ def examine_gpu(
 def _built_in(hardware: Hardware) -> Iterator[Finding]:
     if hardware.nvidia_cards and not hardware.nvidia_driver:
         said = f"{hardware.nvidia_cards} NVIDIA GPU is built in, and its driver is not loaded"
-        mend = "install NVIDIA's driver (Ubuntu: `sudo ubuntu-drivers install`), or load it: sudo modprobe nvidia"
+        mend = "sudo modprobe nvidia  # where there is no driver yet, install it (Ubuntu: sudo ubuntu-drivers install)"
         yield _finding("driver", "warning", said, mend)
     if hardware.radeon_cards and not hardware.radeon_driver:
         said = f"{hardware.radeon_cards} AMD GPU is built in, and /dev/kfd is not there: torch cannot use it"
-        yield _finding("driver", "ok", said, "sudo modprobe amdgpu, where it is a card that ROCm knows")
+        yield _finding("driver", "ok", said, "sudo modprobe amdgpu  # where it is a card that ROCm knows")
     for file in hardware.shut:
         said = f"this user may not use {file}"
-        yield _finding("rights", "error", said, "sudo usermod -aG video,render $USER, and log in again")
+        yield _finding("rights", "error", said, "sudo usermod -aG video,render $USER  # and log in again")
     if not any((hardware.nvidia_cards, hardware.nvidia_driver, hardware.radeon_cards, hardware.radeon_driver)):
         yield _finding("hardware", "ok", "there is no GPU: the CPU does all the work")
 
@@ -96,7 +96,7 @@ def _torch(torch: dict[str, Any], hardware: Hardware) -> Iterator[Finding]:
             "torch",
             "error",
             f"{name} cannot use the GPU: {why}",
-            "nvidia-smi says what the driver sees; after an update of the driver: restart the machine",
+            "nvidia-smi  # says what the driver sees; after an update of the driver restart the machine",
         )
     elif not torch["devices"]:
         yield _finding("torch", "ok", f"{name}, on the CPU")
@@ -104,7 +104,7 @@ def _torch(torch: dict[str, Any], hardware: Hardware) -> Iterator[Finding]:
         free, total = device["free"], device["total"]
         said = f"{device['name']}: {show_bytes(free)} of {show_bytes(total)} are free"
         if free < min(_LITTLE_BYTES, total // 2):
-            yield _finding("memory", "warning", f"{said}: somebody else has the rest", "nvidia-smi shows who")
+            yield _finding("memory", "warning", f"{said}: somebody else has the rest", "nvidia-smi  # shows who")
         else:
             yield _finding("memory", "ok", said)
 
@@ -116,7 +116,7 @@ def _driver(nvml: dict[str, Any] | str | None) -> Iterator[Finding]:
     elif isinstance(nvml, str):
         said = f"NVIDIA's driver does not answer: the process that asked {nvml}"
         yield _finding(
-            "driver", "error", said, "nvidia-smi says why; after an update of the driver: restart the machine"
+            "driver", "error", said, "nvidia-smi  # says why; after an update of the driver restart the machine"
         )
     else:
         yield _finding("driver", "ok", f"NVIDIA's driver {nvml['driver']}")

@@ -46,7 +46,9 @@ def examine_limits(patient: Patient) -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < min(_OPEN_FILES, hard if hard > 0 else _OPEN_FILES) or 0 < hard < _OPEN_FILES:
         said = f"only {soft} files may be open at once; {_OPEN_FILES} are usual"
-        yield _limit("open files", "warning", said, f"ulimit -n {_OPEN_FILES}; for a service LimitNOFILE= in its unit")
+        yield _limit(
+            "open files", "warning", said, f"ulimit -n {_OPEN_FILES}  # for a service: LimitNOFILE= in its unit"
+        )
     else:
         yield _limit("open files", "ok", f"{soft} files may be open at once")
     yield judge_memory(total_ram(), available_ram(), _swap())
@@ -107,7 +109,7 @@ def examine_clock(patient: Patient, ledger: Ledger | None) -> Iterator[Finding]:
 def judge_clock(now: float, newest: float, kept_right: bool | None) -> Finding:
     """``newest``: the latest time in the ledger. ``kept_right``: None where nobody can tell."""
     said = time.strftime("it is %Y-%m-%d %H:%M:%S here", time.localtime(now))
-    mend = "sudo timedatectl set-ntp true; without a network: sudo date -s 'YYYY-MM-DD HH:MM'"
+    mend = "sudo timedatectl set-ntp true  # without a network: sudo date -s 'YYYY-MM-DD HH:MM'"
     year = time.localtime(now).tm_year
     if not _THIS_YEAR <= year <= _LAST_YEAR:
         return Finding("clock", "time", "error", f"{said}: that cannot be", mend)
@@ -149,7 +151,7 @@ def _swap() -> int:
 
 def _sysctl(name: str, value: int) -> str:
     key = f"fs.inotify.{name}={value}"
-    return f"sudo sysctl {key}; to keep it: echo {key} | sudo tee /etc/sysctl.d/60-inotify.conf"
+    return f"sudo sysctl {key} && echo {key} | sudo tee /etc/sysctl.d/60-inotify.conf  # from now on"
 
 
 def _limit(name: str, state: State, said: str, mend: str = "") -> Finding:

@@ -2,13 +2,16 @@
 
     Probe("torch", patient) ─▶ python -m framedaemon.doctor.probe torch … ─▶ one JSON document
 
-A plugin that hangs, a driver that crashes whoever asks it: that costs one line, and the time limit at most.
+A plugin that hangs, a driver that crashes whoever asks it: that costs one line, which says where it was, and the time
+limit at most.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,7 +39,8 @@ class Probe:
         self._end = time.monotonic() + self._limit_seconds
         self._answer = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `close`; a pipe might be full)
         handle = self._answer.fileno()
-        words = (what, str(patient.instance.root), str(handle), "deep" if patient.deep else "quick")
+        root, last_words = str(patient.instance.root), str(self._end - 0.1 * self._limit_seconds)
+        words = (what, root, str(handle), last_words, "deep" if patient.deep else "quick")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "framedaemon.doctor.probe", *words],
             stdin=subprocess.DEVNULL,
@@ -48,19 +52,19 @@ class Probe:
 
     def answer(self) -> Any:
         """What it found. Raises ProbeFailed where it broke, or took too long."""
-        try:
+        code: int | None = None
+        with suppress(subprocess.TimeoutExpired):
             code = self._process.wait(max(0.0, self._end - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            raise ProbeFailed(f"did not come to an end within {self._limit_seconds:.0f} s") from None
-        finally:
-            said = self.close()
+        said = self.close().decode("utf-8", "replace")
+        if code is None:
+            raise ProbeFailed(f"did not come to an end within {self._limit_seconds:.0f} s", _place(said))
         if code < 0:
-            raise ProbeFailed(f"was ended by {signal.Signals(-code).name}")
-        if not said:
+            raise ProbeFailed(f"was ended by {signal.Signals(-code).name}", _place(said))
+        if code or not said:
             raise ProbeFailed(f"ended with exit code {code}, and said nothing")
-        answer = json.loads(said)
+        answer = json.loads(said.splitlines()[-1])
         if "broke" in answer:
-            raise ProbeFailed(answer["broke"])
+            raise ProbeFailed(f"broke: {answer['broke']}")
         return answer["found"]
 
     def close(self) -> bytes:
@@ -77,6 +81,18 @@ class Probe:
 
 class ProbeFailed(Exception):
     """A probe broke; the message says how."""
+
+    def __init__(self, how: str, place: str = "") -> None:
+        super().__init__(f"{how}, in {place}" if place else how)
+        self.file = place.partition(", line ")[0]
+        """The file that it was in, where that is known."""
+
+
+def _place(said: str) -> str:
+    """Where the process was, by the traceback that it left: its innermost file that is not Python's own."""
+    found = re.findall(r'^  File "(.+)", line ([0-9]+) in ', said, re.MULTILINE)
+    ours = (f"{file}, line {line}" for file, line in found if not file.startswith(("<", sys.base_prefix)))
+    return next(ours, "")
 
 
 def find_plugins(patient: Patient) -> dict[str, Any]:
@@ -124,7 +140,7 @@ def _weights(catalogue: Any, deep: bool) -> Callable[[str], dict[str, Any]]:
         entry = states[name]
         fault = catalogue.fault(name, lambda done, total: None) if deep else None
         if entry.state == "damaged" and fault is None:
-            fault = f"{name} is not as large as it was when it was stored"
+            fault = f"{name} is damaged: it is not as large as it was when it was stored"
         return {"name": name, "bytes": entry.bytes, "fault": fault, "mend": catalogue.how_to_get(name)}
 
     return look
@@ -191,13 +207,17 @@ _CHECKS: dict[str, Callable[[Patient], Any]] = {
 }
 
 
-def _main(what: str, root: str, handle: str, how: str) -> None:
+def _main(what: str, root: str, handle: str, last_words: str, how: str) -> None:
+    faulthandler.enable(int(handle))
+    faulthandler.dump_traceback_later(max(0.1, float(last_words) - time.monotonic()), file=int(handle))
     try:
         found = {"found": _CHECKS[what](admit(Instance(Path(root)), time.time(), how == "deep"))}
     except (Exception, SystemExit) as error:  # noqa: BLE001  (said as a line of the doctor's)
         found = {"broke": f"{type(error).__name__}: {error}".partition("\n")[0]}
     with os.fdopen(int(handle), "wb") as answer:
-        answer.write(json.dumps(found).encode("ascii"))
+        faulthandler.cancel_dump_traceback_later()
+        faulthandler.disable()
+        answer.write(b"\n" + json.dumps(found).encode("ascii"))
 
 
 if __name__ == "__main__":

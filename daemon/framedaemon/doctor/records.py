@@ -32,7 +32,7 @@ def examine_ledger(patient: Patient) -> Iterator[Finding]:
     log = path.with_name(f"{path.name}-wal")
     if log.exists() and log.stat().st_size > _LARGE_LOG_BYTES:
         said = f"{log.name} has grown to {show_bytes(log.stat().st_size)}: something reads the ledger all the time"
-        yield Finding("ledger", "log", "warning", said, f"lsof {quote(str(path))} shows who")
+        yield Finding("ledger", "log", "warning", said, f"lsof {quote(str(path))}  # shows who")
 
 
 def damaged(patient: Patient, error: str) -> Finding:
@@ -46,10 +46,11 @@ def examine_jobs(patient: Patient, ledger: Ledger) -> Iterator[Finding]:
     here = f"--instance {quote(str(patient.instance.root))}"
     counts = ledger.count()
     for breaker in ledger.breaker.standing():
-        mend = f"mend what the reason says, then: framedaemon retry --waiting {here}"
+        mend = f"framedaemon retry --waiting {here}  # when what the reason says is mended"
         yield Finding("jobs", "breaker", "error", breaker.describe(), mend)
     for job in ledger.jobs("waiting", "publishing", limit=1):
-        said = f"{counts.get('waiting', 0) + counts.get('publishing', 0)} jobs wait, the newest because "
+        count = counts.get("waiting", 0) + counts.get("publishing", 0)
+        said = f"{_jobs(count)} wait, the newest because " if count > 1 else "1 job waits because "
         yield Finding(
             "jobs",
             "waiting",
@@ -60,14 +61,18 @@ def examine_jobs(patient: Patient, ledger: Ledger) -> Iterator[Finding]:
     for state, word in (("quarantined", "failed at every attempt"), ("failed", "could not be made as they are")):
         count = counts.get(state, 0)  # type: ignore[call-overload]  # both are states
         if count:
-            mend = f"framedaemon jobs --state {state} {here}; when it is mended: framedaemon retry --all {here}"
-            yield Finding("jobs", state, "warning" if state == "quarantined" else "ok", f"{count} jobs {word}", mend)
+            mend = f"framedaemon jobs --state {state} {here}  # then, when it is mended: framedaemon retry --all {here}"
+            yield Finding("jobs", state, "warning" if state == "quarantined" else "ok", f"{_jobs(count)} {word}", mend)
     done = ledger.jobs("done", limit=1)
     queued = counts.get("queued", 0) + counts.get("running", 0)
     said = f"the last video is {_ago(patient.now - (done[0].ended or 0.0))} old" if done else "there is no video yet"
     late = done and queued and patient.now - (done[0].ended or 0.0) > _DAY_SECONDS
-    said += f", and {queued} jobs are in the queue" if queued else ""
+    said += f"; in the queue: {_jobs(queued)}" if queued else ""
     yield Finding("jobs", "last", "warning" if late else "ok", said, f"framedaemon status {here}" if late else "")
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job{'s' if count != 1 else ''}"
 
 
 def _ago(seconds: float) -> str:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from shlex import quote
 
 from framedaemon.doctor.finding import Finding, State
 from framedaemon.doctor.patient import Patient
+from framedaemon.instance import INSTANCE_VARIABLE
 from framedaemon.requests import daemon_pid
 from framedaemon.status import read_status
 
@@ -36,12 +37,12 @@ def examine_running(patient: Patient) -> Iterator[Finding]:
     for other, place in others_at(Path("/proc"), pid):
         if _same(place / "input", patient.instance.input) and not _same(place, root):
             said = f"another daemon (process {other}, of {place}) takes pictures from the same input/"
-            yield _finding("twice", "error", said, f"kill {other}, or give one of them another input/")
+            yield _finding("twice", "error", said, f"kill {other}  # or give one of them another input/")
     units = [(scope, unit) for scope in ("--user", "--system") for unit in _ask(scope) if _names(unit, root)]
     for scope, unit in units:
         yield from judge_unit(scope, unit, pid, _lingers())
     if not units:
-        start = f"framedaemon service install --instance {quote(str(root))}"
+        start = f"framedaemon service install --instance {shlex.quote(str(root))}"
         yield _finding("service", "ok", "no systemd service is there for this instance: it is started by hand", start)
 
 
@@ -57,10 +58,10 @@ def judge_unit(scope: str, unit: dict[str, str], pid: int | None, lingers: bool)
         yield _finding("service", "error", said, f"kill {pid} && {sudo}systemctl {flag}restart {name}")
     elif unit.get("ActiveState") == "failed":
         said = f"{name} has failed ({unit.get('Result', 'unknown')}, started {unit.get('NRestarts', '0')} times again)"
-        yield _finding("service", "error", said, f"{log} says why; then {sudo}systemctl {flag}restart {name}")
+        yield _finding("service", "error", said, f"{log}  # says why; then {sudo}systemctl {flag}restart {name}")
     elif unit.get("ActiveState") not in ("active", "reloading"):
         said = f"{name} does not run ({unit.get('ActiveState')}, {unit.get('SubState')})"
-        yield _finding("service", "warning", said, f"{sudo}systemctl {flag}start {name}; {log}")
+        yield _finding("service", "warning", said, f"{sudo}systemctl {flag}start {name}  # what it said: {log}")
     else:
         again = int(unit.get("NRestarts") or 0)
         state: State = "warning" if again else "ok"
@@ -76,7 +77,7 @@ def judge_unit(scope: str, unit: dict[str, str], pid: int | None, lingers: bool)
     python = _python_of(unit.get("ExecStart", ""))
     if python and Path(python).parent != Path(sys.executable).parent:
         said = f"{name} runs {python}, and you ask that in {Path(sys.executable).parent}"
-        yield _finding("python", "warning", said, f"framedaemon service install writes {name} anew, with this one")
+        yield _finding("python", "warning", said, "framedaemon service install  # writes it anew, with this one")
 
 
 def others_at(processes: Path, mine: int | None) -> Iterator[tuple[int, Path]]:
@@ -95,7 +96,7 @@ def others_at(processes: Path, mine: int | None) -> Iterator[tuple[int, Path]]:
 
 
 def _process(pid: int | None, patient: Patient) -> Iterator[Finding]:
-    here = quote(str(patient.instance.root))
+    here = shlex.quote(str(patient.instance.root))
     if pid is None:
         yield _finding("daemon", "ok", "no daemon runs", f"framedaemon run --instance {here}")
         return
@@ -103,7 +104,7 @@ def _process(pid: int | None, patient: Patient) -> Iterator[Finding]:
     said = f"a daemon runs, process {pid}"
     if status is not None and patient.now - status.at > _SILENT_SECONDS:
         minutes = round((patient.now - status.at) / 60)
-        mend = f"kill {pid}: what it is at goes on at its next start"
+        mend = f"kill {pid}  # what it is at goes on at its next start"
         yield _finding("daemon", "error", f"{said}, and has said nothing for {minutes} min", mend)
     else:
         yield _finding("daemon", "ok", said)
@@ -114,7 +115,9 @@ def _process(pid: int | None, patient: Patient) -> Iterator[Finding]:
     started = _started(pid)
     if started is not None and started < _installed():
         said = "framedaemon was installed anew since the daemon started: an older one runs"
-        yield _finding("version", "warning", said, f"kill {pid}, and start it again; a service: systemctl restart")
+        yield _finding(
+            "version", "warning", said, f"kill {pid}  # and start it again; a service starts again by itself"
+        )
 
 
 def _started(pid: int) -> float | None:
@@ -150,9 +153,18 @@ def parse_units(said: str) -> list[dict[str, str]]:
 
 def _names(unit: dict[str, str], root: Path) -> bool:
     """Whether the unit runs the instance in ``root``."""
-    words = f"{unit.get('ExecStart', '')} {unit.get('Environment', '').replace('=', ' ')}".replace(";", " ").split()
-    places = [*words, unit.get("WorkingDirectory", "").lstrip("!")]
+    variables = (word.partition("=") for word in _words(unit.get("Environment", "")))
+    places = [place for name, _, place in variables if name == INSTANCE_VARIABLE]
+    places += [*_words(unit.get("ExecStart", "")), unit.get("WorkingDirectory", "").lstrip("!")]
     return any(place.startswith("/") and _same(Path(place), root) for place in places)
+
+
+def _words(said: str) -> list[str]:
+    """Words as systemd quotes them."""
+    try:
+        return shlex.split(said)
+    except ValueError:
+        return said.split()
 
 
 def _same(one: Path, other: Path) -> bool:

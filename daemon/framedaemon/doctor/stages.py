@@ -8,8 +8,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from framedaemon.doctor.finding import Finding
+from framedaemon.doctor.finding import Finding, State
 from framedaemon.doctor.patient import Patient
+from framedaemon.doctor.probe import ProbeFailed
 from framedaemon.settings import show_bytes
 from framedaemon.workspace import bytes_below
 
@@ -29,13 +30,20 @@ def examine_plugins(found: dict[str, Any]) -> Iterator[Finding]:
     yield from stage_findings(found["stages"])
 
 
+def plugins_unloadable(patient: Patient, failed: ProbeFailed) -> Finding:
+    """The process that loads the plugins broke: the daemon, and its worker, would too."""
+    own = Path(failed.file).is_relative_to(patient.instance.plugins) if failed.file else False
+    mend = f"mv {quote(failed.file)} {quote(failed.file)}.off" if own else "framedaemon plugins  # to see it happen"
+    return Finding("plugins", "plugins", "error", f"the process that loads the plugins {failed}", mend)
+
+
 def _broken(plugin: dict[str, Any]) -> Finding:
     own = plugin["origin"].startswith("/")
     where = quote(plugin["origin"]) if own else plugin["origin"].split(" ")[0]
-    mend = f"mend {where}, or move it away" if own else f"pip install -U {where}"
-    off = f'config.toml [plugins] disabled = ["{plugin["name"]}"] leaves it out'
+    mend = f"mv {where} {where}.off" if own else f"pip install -U {where}"
+    off = f'config.toml [plugins] disabled = ["{plugin["name"]}"] leaves it out, too'
     said = f"plugin {plugin['name']} is broken: {plugin['reason']}"
-    return Finding("plugins", "broken", "error", said, f"{mend}; {off}")
+    return Finding("plugins", "broken", "error", said, f"{mend}  # or mend it; {off}")
 
 
 def stage_findings(stages: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -54,18 +62,19 @@ def stage_findings(stages: list[dict[str, Any]]) -> Iterator[Finding]:
             if stage["lack"] is None:
                 continue
             missed = stage["preference"] >= 0 and not stage["spared"]
-            better = missed and (first is None or stage["preference"] > first["preference"])
+            better = missed and first is not None and stage["preference"] > first["preference"]
             said, mend = _split(stage["lack"])
             hours = ", and would take hours here: there is no GPU" if stage["spared"] else ""
             said = f"{stage['stage']} cannot work: {said}{hours}"
-            yield Finding("plugins", stage["stage"], "warning" if better else "ok", said, mend)
+            state: State = "error" if missed and first is None else "warning" if better else "ok"
+            yield Finding("plugins", stage["stage"], state, said, mend)
 
 
 def examine_settings(patient: Patient, found: dict[str, Any] | None) -> Iterator[Finding]:
     """What `framedaemon check` says, in short. ``found``: None where the plugins could not be loaded."""
     config = quote(str(patient.instance.config))
     for problem in patient.unusable[:_SHOWN]:
-        yield Finding("settings", "config", "error", problem, f"edit {config}")
+        yield Finding("settings", "config", "error", problem, f"${{EDITOR:-nano}} {config}")
     if not patient.unusable:
         there = patient.instance.config.exists()
         said = "config.toml can be used" if there else "there is no config.toml: all settings are at their defaults"
@@ -87,7 +96,7 @@ def examine_weights(patient: Patient, found: dict[str, Any]) -> Iterator[Finding
     models, weights = patient.models, found["weights"]
     for one in weights:
         if one["fault"] is not None:
-            yield Finding("weights", one["name"], "error", f"{one['name']}: {one['fault']}", _command(one["mend"]))
+            yield Finding("weights", one["name"], "error", one["fault"], _command(one["mend"]))
     whole = [one for one in weights if one["fault"] is None]
     size = show_bytes(sum(one["bytes"] for one in whole))
     how = "all of their bytes were read" if patient.deep else "by their sizes; --deep reads all of them"
@@ -106,7 +115,9 @@ def _half_fetched(pulling: Path) -> Iterator[Finding]:
     size = bytes_below(pulling)
     if size:
         said = f"{show_bytes(size)} of a pull that was interrupted lie in {pulling}"
-        yield Finding("weights", "interrupted", "ok", said, "framedaemon models pull NAME goes on, remove NAME removes")
+        yield Finding(
+            "weights", "interrupted", "ok", said, "framedaemon models pull NAME  # goes on; remove NAME removes it"
+        )
 
 
 def examine_tried(tried: dict[str, dict[str, str | None]]) -> Iterator[Finding]:
@@ -118,7 +129,7 @@ def examine_tried(tried: dict[str, dict[str, str | None]]) -> Iterator[Finding]:
         for name, fault in tries.items():
             if fault is not None:
                 said, mend = _split(fault)
-                otherwise = "pip install -U --force-reinstall imageio-ffmpeg; unset IMAGEIO_FFMPEG_EXE"
+                otherwise = "pip install -U --force-reinstall imageio-ffmpeg  # and unset IMAGEIO_FFMPEG_EXE"
                 yield Finding("encoders", name, "warning" if works else "error", f"{name}: {said}", mend or otherwise)
 
 
@@ -132,5 +143,6 @@ def _split(lack: str) -> tuple[str, str]:
 
 
 def _command(words: str) -> str:
-    """What stands between backticks, if anything does."""
-    return words.split("`")[1] if words.count("`") >= 2 else words
+    """What stands between backticks, if anything does; what else may be done is put behind the command."""
+    command, either, other = (words.split("`")[1] if words.count("`") >= 2 else words).partition(", or ")
+    return f"{command}  # or {other}" if either else command

@@ -66,7 +66,7 @@ def test_an_input_with_more_folders_than_watches_is_a_warning() -> None:
     one = judge_inotify(Inotify(8192, 8000, 128, 3, True), 500, 30.0)
 
     assert one.state == "warning"
-    assert one.mend.startswith("sudo sysctl fs.inotify.max_user_watches=32768;")
+    assert one.mend.startswith("sudo sysctl fs.inotify.max_user_watches=32768 ")
 
 
 @pytest.mark.parametrize(("free", "state"), [(400 * MIB, "error"), (1000 * MIB, "warning"), (3000 * MIB, "ok")])

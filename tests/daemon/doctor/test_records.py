@@ -108,9 +108,9 @@ def test_an_open_breaker_is_an_error(patient: Patient) -> None:
 @pytest.mark.parametrize(
     ("states", "name", "state", "said"),
     [
-        (["waiting"], "waiting", "warning", "1 jobs wait, the newest because there is no room"),
-        (["quarantined"], "quarantined", "warning", "1 jobs failed at every attempt"),
-        (["failed"], "failed", "ok", "1 jobs could not be made as they are"),
+        (["waiting"], "waiting", "warning", "1 job waits because there is no room"),
+        (["quarantined"], "quarantined", "warning", "1 job failed at every attempt"),
+        (["failed"], "failed", "ok", "1 job could not be made as they are"),
         (["done"], "last", "ok", "the last video is 0 min old"),
         ([], "last", "ok", "there is no video yet"),
     ],
@@ -126,4 +126,4 @@ def test_what_became_of_jobs_is_said(
 def test_a_queue_that_has_given_no_video_for_days_is_a_warning(patient: Patient) -> None:
     last = jobs(patient, "done", "queued", at=NOW - 3 * DAY)[-1]
 
-    assert (last.state, last.said) == ("warning", "the last video is 3 days old, and 1 jobs are in the queue")
+    assert (last.state, last.said) == ("warning", "the last video is 3 days old; in the queue: 1 job")

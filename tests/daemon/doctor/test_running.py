@@ -14,6 +14,7 @@ import pytest
 from commands import wait_until
 from framedaemon.doctor.finding import Finding
 from framedaemon.doctor.patient import admit
+from framedaemon.doctor.running import _names as names
 from framedaemon.doctor.running import examine_running, judge_unit, parse_units
 from framedaemon.instance import Instance
 from framedaemon.requests import daemon_pid
@@ -107,6 +108,16 @@ def test_a_unit_with_another_python_is_a_warning() -> None:
     python = [*judge_unit("--system", ACTIVE | {"MainPID": "7", "ExecStart": start}, 7, True)][-1]
 
     assert (python.name, python.state) == ("python", "warning")
+
+
+def test_a_unit_is_known_by_the_instance_that_it_names(tmp_path: Path) -> None:
+    root = tmp_path / "my videos"
+    root.mkdir()
+    ours = {"Environment": f'OTHER=1 "FRAMEDAEMON_INSTANCE={root}"', "ExecStart": "{ path=/usr/bin/python ; }"}
+
+    assert names(ours, root)
+    assert names({"ExecStart": f"{{ argv[]=framedaemon run --instance '{root}' ; }}"}, root)
+    assert not names(ours, tmp_path)
 
 
 def test_units_that_are_not_there_are_none() -> None:

@@ -15,6 +15,7 @@ from framedaemon.doctor.stages import (
     examine_settings,
     examine_tried,
     examine_weights,
+    plugins_unloadable,
     stage_findings,
 )
 from framedaemon.instance import Instance
@@ -44,7 +45,7 @@ def test_a_mistake_in_the_settings_is_an_error(instance: Instance) -> None:
 
     assert [one.state for one in found] == ["error", "error"]
     assert any("did you mean 'watch'?" in one.said for one in found)
-    assert {one.mend for one in found} == {f"edit {instance.config}"}
+    assert {one.mend for one in found} == {f"${{EDITOR:-nano}} {instance.config}"}
 
 
 def test_a_recipe_that_cannot_be_used_is_a_warning(instance: Instance) -> None:
@@ -63,7 +64,7 @@ def test_a_broken_plugin_is_an_error_with_the_ways_out(instance: Instance) -> No
     one = bad(examine_plugins(find_plugins(admit(instance, 0.0))))[0]
 
     assert one.said.startswith("plugin mine is broken: ModuleNotFoundError: No module named 'there_is_no_such_module'")
-    assert one.mend.startswith(f"mend {instance.plugins / 'mine.py'}, or move it away; ")
+    assert one.mend.startswith(f"mv {instance.plugins / 'mine.py'} {instance.plugins / 'mine.py'}.off  # or mend it; ")
     assert 'disabled = ["mine"]' in one.mend
 
 
@@ -85,18 +86,37 @@ def test_weights_that_were_cut_short_are_found_at_once_and_others_when_all_is_re
 
 
 @pytest.mark.parametrize(
-    ("code", "how"),
+    ("code", "how", "mend"),
     [
-        ("import ctypes; ctypes.string_at(0)", "was ended by SIGSEGV"),
-        ("import os; os._exit(3)", "ended with exit code 3, and said nothing"),
-        ("import time; time.sleep(60)", "did not come to an end within"),
+        ("import ctypes\nctypes.string_at(0)", "was ended by SIGSEGV, in {}, line 2", "mv {0} {0}.off"),
+        (
+            "import os; os._exit(3)",
+            "ended with exit code 3, and said nothing",
+            "framedaemon plugins  # to see it happen",
+        ),
     ],
+    ids=["crashes", "exits"],
 )
-def test_a_plugin_that_takes_its_process_along_costs_one_line(instance: Instance, code: str, how: str) -> None:
-    (instance.plugins / "mine.py").write_text(code)
+def test_a_plugin_that_takes_its_process_along_costs_one_line(
+    instance: Instance, code: str, how: str, mend: str
+) -> None:
+    mine = instance.plugins / "mine.py"
+    mine.write_text(code)
+    patient = admit(instance, 0.0)
 
-    with pytest.raises(ProbeFailed, match=how):
-        Probe("plugins", admit(instance, 0.0), limit_seconds=1.0 if "sleep" in code else 60.0).answer()
+    with pytest.raises(ProbeFailed) as failed:
+        Probe("plugins", patient).answer()
+
+    one = plugins_unloadable(patient, failed.value)
+    assert one.said == f"the process that loads the plugins {how.format(mine)}"
+    assert one.mend == mend.format(mine)
+
+
+def test_a_plugin_that_hangs_costs_no_more_than_the_limit(instance: Instance) -> None:
+    (instance.plugins / "mine.py").write_text("import time; time.sleep(600)")
+
+    with pytest.raises(ProbeFailed, match="did not come to an end within 1 s"):
+        Probe("plugins", admit(instance, 0.0), limit_seconds=1.0).answer()
 
 
 def test_a_stage_that_auto_would_prefer_is_a_warning_where_it_lacks_something() -> None:
@@ -121,7 +141,7 @@ def test_a_stage_that_nobody_would_take_here_is_no_fault() -> None:
 
 
 def test_a_kind_of_work_that_no_stage_can_do_is_an_error() -> None:
-    errors = [one for one in stage_findings([stage("encode ffmpeg", 10, "no ffmpeg here")]) if one.state == "error"]
+    errors = [one for one in stage_findings([stage("encode ffmpeg", -1, "no ffmpeg here")]) if one.state == "error"]
 
     assert [one.said for one in errors] == [
         f"no stage here can {kind}: jobs fail" for kind in ("generate", "interpolate", "encode")
