@@ -14,6 +14,9 @@ from typer._completion_shared import get_completion_script
 from framedaemon import __version__
 from framedaemon.cli import app
 
+RELEASED = "2026-11-23"
+"""The foot of the manual page: the day of the release, or when work on it began."""
+
 # Where shells look, below a prefix such as /usr, ~/.local or a virtual environment.
 COMPLETIONS = {
     "bash": "share/bash-completion/completions/framedaemon",
@@ -106,7 +109,7 @@ def manual() -> str:
     """framedaemon(1)."""
     head, *rest = commands()
     lines = [
-        f'.TH FRAMEDAEMON 1 "" "framedaemon {__version__}" "User Commands"',
+        f'.TH FRAMEDAEMON 1 {RELEASED} "framedaemon {__version__}" "User Commands"',
         ".SH NAME",
         "framedaemon \\- still pictures in, smooth videos out",
         ".SH SYNOPSIS",
@@ -120,12 +123,12 @@ def manual() -> str:
         ".SH COMMANDS",
     ]
     for command in rest:
-        lines += [".SS " + _roff(synopsis(command))]
+        lines += [".SS " + _roff(synopsis(command), wide=True)]
         for number, paragraph in enumerate(prose(command.help)):
             lines += ([".PP"] if number else []) + [_roff(paragraph)]
         lines += _options(command)
         if example := example_of(command.help):
-            lines += [".PP", "Example:", ".PP", ".RS 4", ".nf", _roff(example), ".fi", ".RE"]
+            lines += [".PP", "Example:", ".PP", ".RS 4", ".nf", _roff(example, wide=True), ".fi", ".RE"]
     return "\n".join([*lines, *_TAIL]) + "\n"
 
 
@@ -144,7 +147,8 @@ _TAIL = textwrap.dedent(
     .SH ENVIRONMENT
     .TP
     .B FRAMEDAEMON_INSTANCE
-    The instance's folder, where \\fB\\-\\-instance\\fP is not given; else it is the current folder.
+    The instance's folder, where \\fB\\-\\-instance\\fP is not given;
+    else it is the current folder.
     .TP
     .B FRAMEDAEMON_OFFLINE
     Set to anything: nothing is fetched from the network.
@@ -158,8 +162,8 @@ _TAIL = textwrap.dedent(
     Settings; each stands there with its default.
     .TP
     .I input/
-    Pictures to come. Those that became videos rest in done/, those that did not in failed/, with the reason
-    beside them.
+    Pictures to come. Those that became videos rest in done/, those that did not
+    in failed/, with the reason beside them.
     .TP
     .I output/
     Videos and their receipts; logs/ holds the logs.
@@ -170,7 +174,8 @@ _TAIL = textwrap.dedent(
     .I plugins/
     Plugins of one file each.
     .SH SIGNALS
-    A daemon that is sent SIGTERM or SIGINT finishes the job at hand, and stops at once at the second.
+    A daemon that is sent SIGTERM or SIGINT finishes the job at hand,
+    and stops at once at the second.
     SIGHUP has it read config.toml again.
     .SH SEE ALSO
     .BR ffmpeg (1),
@@ -181,15 +186,15 @@ _TAIL = textwrap.dedent(
 def _options(command: Command) -> Iterator[str]:
     for param in command.params:
         yield ".TP"
-        yield f"\\fB{_roff(param.shown)}\\fP"
+        yield f"\\fB{_roff(param.shown, wide=True)}\\fP"
         yield _roff(param.help) or "\\&"
 
 
-def _roff(text: str) -> str:
-    """Text that roff prints as it stands, a sentence or clause on each line."""
+def _roff(text: str, wide: bool = False) -> str:
+    """Text that roff prints as it stands; ``wide`` keeps a line whole that is to be copied."""
     plain = text.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga").replace("…", "...").replace("×", "x")
-    lines = [f"\\&{line}" if line.startswith((".", "'")) else line for line in plain.split("\n")]
-    return "\n".join(line.strip() for line in lines)
+    lines = [plain] if wide else textwrap.wrap(plain, 78, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"\\&{line}" if line.startswith((".", "'")) else line for line in lines)
 
 
 def completion(shell: str) -> str:
