@@ -51,6 +51,27 @@ def test_what_was_announced_is_removed(command: Commands, instance: Instance) ->
     assert command("prune").out == "nothing: 0 B removed\n"
 
 
+def test_an_original_whose_video_is_gone_is_kept_and_that_is_said(command: Commands, instance: Instance) -> None:
+    instance.config.write_text(CONFIG)
+    drop(instance, "cat.png")
+    drop(instance, "dog.png")
+    run_all(instance)
+    instance.config.write_text(f"{CONFIG}[retention]\ndone_bytes = 1\n")
+    (instance.output / "cat.mp4").rename(instance.output / "best.mp4")
+
+    before = command("prune", "--dry-run", "--json").json
+    said = command("prune")
+
+    why = "its video output/cat.mp4 is not there: it was removed, moved or renamed"
+    assert [(one["files"], one["why"]) for one in before["kept"]] == [([str(instance.done / "cat.png")], why)]
+    assert [one["files"] for one in before["stale"]] == [[str(instance.done / "dog.png")]]
+    first, second, *_, last = said.out.splitlines()
+    assert first.startswith("done      done/dog.png: ")
+    assert (second.startswith("kept      done/cat.png: "), second.endswith(why)) == (True, True)
+    assert last == "1 kept, as videos of theirs are not as they were published"
+    assert files_below(instance.done) == {"cat.png"}
+
+
 def test_pruning_without_limits_keeps_every_picture(command: Commands, instance: Instance) -> None:
     instance.config.write_text(CONFIG)
 
