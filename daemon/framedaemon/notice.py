@@ -36,6 +36,9 @@ LISTED = 20
 _LONGEST_REASON = 600
 _LONGEST_NAME = 300
 
+# With paths as long as filesystems let them be, fewer are named.
+_LARGEST_BYTES = 64 * 1024
+
 _WORDS: dict[Happening, tuple[str, str]] = {
     "done": ("video done", "videos done"),
     "failed": ("failed", "failed"),
@@ -124,29 +127,31 @@ def compose(
     """The notice that tells of ``news``, at least one, and of ``more`` that nobody kept, by kind."""
     counts = Counter({kind: sum(one.kind == kind for one in news) for kind in _ORDER})
     counts.update(more or {})
-    total = counts.total() if hasattr(counts, "total") else sum(counts.values())
-    first = sorted(news, key=lambda one: _ORDER.index(one.kind))[:LISTED]
+    total = sum(counts.values())
+    title = news[0].title if total == 1 else _title(counts)
+    ranked = sorted(news, key=lambda one: _ORDER.index(one.kind))
+    for listed in (LISTED, LISTED // 2, LISTED // 4, 1):
+        first = ranked[:listed]
+        facts = {
+            "type": f"framedaemon.{first[0].kind if total == 1 else 'digest'}",
+            "timestamp": _iso(now),
+            "data": {
+                "host": host,
+                "instance": str(instance),
+                "title": title,
+                "counts": {kind: counts[kind] for kind in _ORDER if counts[kind]},
+                "events": [_facts(one, instance) for one in first],
+                "more": total - len(first),
+            },
+        }
+        payload = json.dumps(facts, ensure_ascii=True).encode("ascii")
+        if len(payload) <= _LARGEST_BYTES:
+            break
     lines = [one.line for one in first]
     if total > len(first):
         lines.append(f"… and {total - len(first)} more.")
-    title = first[0].title if total == 1 else _title(counts)
-    where = f"framedaemon on {host}, {instance}"
-    facts = {
-        "type": f"framedaemon.{first[0].kind if total == 1 else 'digest'}",
-        "timestamp": _iso(now),
-        "data": {
-            "host": host,
-            "instance": str(instance),
-            "title": title,
-            "counts": {kind: counts[kind] for kind in _ORDER if counts[kind]},
-            "events": [_facts(one, instance) for one in first],
-            "more": total - len(first),
-        },
-    }
-    payload = json.dumps(facts, ensure_ascii=True).encode("ascii")
-    return Notice(
-        _id(news, now), title, "\n".join([*lines, "", where]), payload, any(one.kind != "done" for one in first)
-    )
+    body = "\n".join([*lines, "", f"framedaemon on {host}, {instance}"])
+    return Notice(_id(news), title, body, payload, any(one.kind != "done" for one in first))
 
 
 def _failure(event: JobFailed, now: float) -> News:
@@ -180,7 +185,7 @@ def _title(counts: Mapping[Happening, int]) -> str:
     return ", ".join(f"{counts[kind]} {_WORDS[kind][counts[kind] > 1]}" for kind in _ORDER if counts.get(kind))
 
 
-def _id(news: Iterable[News], now: float) -> str:
+def _id(news: Iterable[News]) -> str:
     """Names what is told, so that whoever gets it twice can tell."""
     told = "\n".join(f"{one.kind} {one.job} {one.at!r} {one.title}" for one in news)
     return f"fd_{hashlib.sha256(told.encode('utf-8', 'replace')).hexdigest()[:32]}"

@@ -122,13 +122,21 @@ def test_what_nobody_kept_is_counted() -> None:
     assert notice.title == "2 failed, 5001 videos done"
 
 
-def test_a_notice_stays_small_whatever_it_tells_of() -> None:
-    endless = JobFailed("1-1", "x" * 5000, "failed", "because\n" * 100_000)
+@pytest.mark.parametrize(
+    "endless",
+    [
+        JobFailed("1-1", "x" * 5000, "failed", "because\n" * 100_000),
+        JobPublished("1-1", "é" * 2000, "é" * 2000, 1, 1.0, 1, at=1.0),
+    ],
+    ids=["failed", "done"],
+)
+def test_a_notice_stays_small_whatever_it_tells_of(endless: Event) -> None:
+    notice = _notice(*[endless] * 100)
 
-    notice = _notice(*[endless] * 1000)
-
-    assert len(notice.payload) < 150_000
+    facts = json.loads(notice.payload)["data"]
+    assert len(notice.payload) <= 64 * 1024
     assert len(notice.body) < 30_000
+    assert len(facts["events"]) + facts["more"] == 100
 
 
 def test_the_same_news_have_the_same_id_and_others_another() -> None:
