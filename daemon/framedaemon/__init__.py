@@ -33,12 +33,13 @@ if TYPE_CHECKING:
         JobStarted,
         JobWaiting,
         PluginMuted,
-        WorkPaused,
         StageSeconds,
         WorkerReady,
+        WorkPaused,
         WorkResumed,
     )
     from framedaemon.hooks import HOOKS_VERSION, hookimpl
+    from framedaemon.keeping import kept
     from framedaemon.published import Download, Repository, Weighted, Weights, WheelMember
     from framedaemon.scenes import FlowField, flow_agreement
     from framedaemon.sources import Footage, Picture, Source, SourceKind
@@ -113,15 +114,16 @@ _HOMES = {
         "JobStarted",
         "JobWaiting",
         "PluginMuted",
-        "WorkPaused",
-        "WorkResumed",
         "StageSeconds",
         "WorkerReady",
+        "WorkPaused",
+        "WorkResumed",
     ),
     "hooks": (
         "HOOKS_VERSION",
         "hookimpl",
     ),
+    "keeping": ("kept",),
     "scenes": (
         "FlowField",
         "flow_agreement",
@@ -249,19 +251,20 @@ __all__ = [
     "Source",
     "SourceKind",
     "StageFailed",
+    "StageSeconds",
     "StageTask",
     "VideoSpec",
     "Weighted",
-    "StageSeconds",
     "Weights",
     "WheelMember",
     "WorkPaused",
     "WorkResumed",
+    "WorkerReady",
     "choose_weights",
     "find_weights",
     "flow_agreement",
-    "WorkerReady",
     "hookimpl",
+    "kept",
     "open_repository",
     "open_weights",
     "parse_rate",

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from framedaemon import messages, pipeline, receipt
+from framedaemon import keeping, messages, pipeline, receipt
 from framedaemon.errors import DiskFull, Halted, JobRejected, OutOfMemory, StageFailed
 from framedaemon.gpu import uuid_of
 from framedaemon.halting import Halting
@@ -129,6 +129,8 @@ class Worker:
         self._held = None
         if held is None or held.order.job != go.job:
             self._line.say(Ended(job=go.job, kind="failed", reason="the worker was not told of this job"))
+        self._alike: object = None
+        keeping.keep_between_jobs()
             return
         with job_log(self._log_path(held.order), held.order.job, held.order.name):
             failure = self._guarded(held.order, lambda: self._run(held))
@@ -143,7 +145,7 @@ class Worker:
             path = Path(order.last)
             name = str(PurePosixPath(order.name).with_name(path.name))
             source, last = open_ending(source, path, name, limits), LastFile(name, receipt.hash_file(path))
-        plan = self._plan(order, source, receipt.seed_from(sha256, order.number))
+        plan = self._plan_with_room(order, source, receipt.seed_from(sha256, order.number))
         get_log().info("job_planned", **plan.summary().model_dump(mode="json"))
         self._held = Ordered(order, plan, sha256, last)
         self._line.say(Planned(job=order.job, plan=plan.summary()))
@@ -168,6 +170,16 @@ class Worker:
         get_log().info("video_made", bytes=made.bytes, seconds=made.seconds, gate=made.gate.to_json())
         seconds = made.seconds if not made.resumed_at else {}  # of a part: nothing to learn from for whole videos
         self._line.say(Finished(job=order.job, video=made.video.name, bytes=made.bytes, seconds=seconds))
+    def _plan_with_room(self, order: Order, source: Source, seed: int) -> Plan:
+        """The job's plan; what the one before left loaded goes first where that is no use to it, or in its way."""
+        plan = self._plan(order, source, seed)
+        alike = order.recipe.interpolate, plan.drawn.width, plan.drawn.height
+        if keeping.holds() and (alike != self._alike or any(step.rung for step in plan.summary().steps)):
+            keeping.release()
+            plan = self._plan(order, source, seed)
+        self._alike = alike
+        return plan
+
 
     def _sheet(self, plan: Plan, video: Path, sheet: Path, job: str) -> dict[str, str]:
         """Make a preview's contact sheet; what the receipt says of it."""

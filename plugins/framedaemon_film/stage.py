@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +21,9 @@ from framedaemon import (
     Weights,
     choose_weights,
     find_weights,
+    kept,
     open_weights,
+    read_record,
 )
 from framedaemon_film.checkpoint import ROWS, read_weights
 from framedaemon_film.cost import estimate
@@ -29,6 +31,8 @@ from framedaemon_film.halving import Times
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from framedaemon.networks import PairNetwork
 
 
 class FilmOptions(InterpolatorOptions):
@@ -94,10 +98,15 @@ class Film:
         from framedaemon_film.network.film import FilmNetwork
 
         with device_for(placement) as device:
-            tensors = open_weights(placement.models, self.chosen_weights(placement.models, options)[0])
-            network = FilmNetwork(tensors, device.torch_device, device.dtype, options.times)
-            del tensors
-            yield filler(network, device, placement)
+            name = self.chosen_weights(placement.models, options)[0]
+            key = "film", read_record(placement.models, name).get("sha256"), options, replace(placement, reason="")
+
+            def make() -> AbstractContextManager[PairNetwork]:
+                tensors = open_weights(placement.models, name)
+                return nullcontext(FilmNetwork(tensors, device.torch_device, device.dtype, options.times))
+
+            with kept(key, make) as network:
+                yield filler(network, device, placement)
 
 
 def _show(seconds: float) -> str:

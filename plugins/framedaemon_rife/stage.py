@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -22,7 +23,9 @@ from framedaemon import (
     Weights,
     choose_weights,
     find_weights,
+    kept,
     open_weights,
+    read_record,
 )
 from framedaemon_rife import published
 from framedaemon_rife.network.reading import read_weights
@@ -30,6 +33,8 @@ from framedaemon_rife.network.versions import VERSIONS, recognise
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from framedaemon.networks import PairNetwork
 
 MOST_SIDE = 32_704
 """Pixels; OpenCV's lookups count no further."""
@@ -102,12 +107,18 @@ class Rife:
         from framedaemon_rife.network import build
 
         name = self.chosen_weights(placement.models, options)[0]
-        tensors = open_weights(placement.models, name)
-        version = recognise({key: tuple(tensor.shape) for key, tensor in tensors.items()})
-        if version is None:
-            raise StageFailed(f"{name} holds no weights of RIFE's: another of `framedaemon models list` may")
-        with device_for(placement) as device, build.rife(version, tensors, device, placement, options.runtime) as rife:
-            yield filler(rife, device, placement)
+        key = "rife", read_record(placement.models, name).get("sha256"), options, replace(placement, reason="")
+        with device_for(placement) as device, build.lookups_by(placement.threads):
+
+            def make() -> AbstractContextManager[PairNetwork]:
+                tensors = open_weights(placement.models, name)
+                version = recognise({key: tuple(tensor.shape) for key, tensor in tensors.items()})
+                if version is None:
+                    raise StageFailed(f"{name} holds no weights of RIFE's: another of `framedaemon models list` may")
+                return build.rife(version, tensors, device, placement, options.runtime)
+
+            with kept(key, make) as rife:
+                yield filler(rife, device, placement)
 
 
 def _filled(takes: ClipSpec, gives: ClipSpec) -> int:

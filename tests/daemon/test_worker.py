@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,14 +55,21 @@ class Spoken:
         )
 
 
-@pytest.fixture
-def worker(tmp_path: Path) -> Iterator[Spoken]:
-    spoken = Spoken(make_instance(tmp_path))
+@contextmanager
+def spoken_to(instance: Instance) -> Iterator[Spoken]:
+    """A worker of the instance's, killed in the end."""
+    spoken = Spoken(instance)
     yield spoken
     spoken.lines.close()
     spoken.socket.close()
     spoken.process.kill()
     spoken.process.wait()
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Spoken]:
+    with spoken_to(make_instance(tmp_path)) as spoken:
+        yield spoken
 
 
 PLAIN = Recipe(generate=StageChoice(use="camera", options={"frames": 3}), interpolate=InterpolateChoice(use="none"))
@@ -82,6 +90,69 @@ def test_a_worker_beats_plans_and_finishes_one_job_after_the_other(worker: Spoke
         finished = worker.hear(Finished, Ended)
         assert isinstance(finished, Finished)
         assert (worker.instance.jobs / name / "1" / finished.video).stat().st_size == finished.bytes
+
+
+# An interpolator that keeps what it made, and writes down when it makes something, and when that is closed.
+KEEPING = """
+from contextlib import contextmanager
+from pathlib import Path
+
+from framedaemon import Estimate, InterpolatorOptions, hookimpl, kept
+
+SAID = Path(__file__).parent.parent / "tmp" / "said"
+
+
+@contextmanager
+def network():
+    with SAID.open("a") as file:
+        file.write("made ")
+    yield
+    with SAID.open("a") as file:
+        file.write("closed ")
+
+
+class Keeping:
+    name = "keeping"
+    summary = "keeps"
+    options = InterpolatorOptions
+    preference = -1
+
+    def unready(self, machine):
+        return None
+
+    def estimate(self, takes, gives, options):
+        return Estimate()
+
+    @contextmanager
+    def load(self, placement, options):
+        with kept(("keeping", options), network):
+            yield lambda gaps: ([gap.x0 for _ in gap.times] for gap in gaps)
+
+
+@hookimpl
+def interpolators():
+    return [Keeping()]
+"""
+
+
+def test_what_a_stage_keeps_serves_the_next_job_like_it_and_goes_before_another_kind(tmp_path: Path) -> None:
+    instance = make_instance(tmp_path)
+    (instance.plugins / "keeping.py").write_text(KEEPING)
+    recipe = PLAIN.model_copy(update={"interpolate": InterpolateChoice(use="keeping")})
+    smaller = PLAIN.model_copy(
+        update={
+            "generate": StageChoice(use="camera", options={"frames": 3, "width": 16}),
+            "interpolate": InterpolateChoice(use="keeping"),
+        }
+    )
+
+    with spoken_to(instance) as worker:
+        said = [
+            _made(worker, worker.order(name, asked), instance.tmp / "said")
+            for name, asked in (("a.png", recipe), ("b.png", recipe), ("c.png", smaller), ("d.png", PLAIN))
+        ]
+
+    assert said == ["made ", "made ", "made closed made ", "made closed made closed "]
 
 
 def test_a_picture_that_is_none_is_rejected_and_the_worker_goes_on(worker: Spoken) -> None:
@@ -135,6 +206,15 @@ def test_a_worker_that_is_told_what_it_does_not_know_ends(worker: Spoken) -> Non
     worker.socket.sendall(b'{"say": "dance"}\n')
 
     assert worker.process.wait(timeout=20) == -signal.SIGKILL
+
+
+def _made(worker: Spoken, order: Order, said: Path) -> str:
+    """What stands in the file once the job is done."""
+    worker.say(order)
+    worker.hear(Planned)
+    worker.say(Go(job=order.job))
+    worker.hear(Finished)
+    return said.read_text()
 
 
 def _members(group: int) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.torch import save_file
 
-from framedaemon import CUT, ClipSpec, Gap, JobRejected, Machine, Placement, StageFailed
+from framedaemon import CUT, ClipSpec, Frame, Gap, JobRejected, Machine, Placement, StageFailed, keeping
 from framedaemon.testing.interpolator import HALF, InterpolatorContract, measure
 from framedaemon.testing.patterns import draw_pattern
 from framedaemon_rife import Rife, RifeOptions, interpolators, stage
@@ -39,6 +39,21 @@ class TestRife(InterpolatorContract):
     @pytest.fixture
     def models(self, models_with: Callable[[str], Path]) -> Path:
         return models_with("rife-4.25")
+
+
+def test_a_network_that_was_kept_draws_what_one_made_anew_draws(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames of another clip went through it in between."""
+    monkeypatch.setattr(keeping, "_SLOT", keeping._Slot())
+    clip, other = ([draw_pattern(SPEC, time), draw_pattern(SPEC, time + 1)] for time in (0, 7))
+    keeping.keep_between_jobs()
+
+    anew, between, kept = (_drawn(models, frames) for frames in (clip, other, clip))
+    held = keeping.holds()
+    keeping.release()
+
+    assert held
+    assert np.array_equal(kept, anew)
+    assert not np.array_equal(between, anew)
 
 
 def test_it_is_registered_for_auto_before_flow() -> None:
@@ -147,3 +162,11 @@ def test_a_large_frame_takes_no_more_memory_than_estimated(models: Path) -> None
 
     assert cost.ram is not None
     assert cost.ram <= Rife().estimate(spec, spec, AUTO).placed(placement, spec.width, spec.height).ram
+
+
+def _drawn(models: Path, frames: list[Frame]) -> Frame:
+    """What lies halfway between two frames."""
+    with Rife().load(Placement(models=models), RifeOptions(runtime="torch")) as fill:
+        (filled,) = fill([Gap(frames[0], frames[1], HALF)])
+    assert not isinstance(filled, type(CUT))
+    return filled[0]

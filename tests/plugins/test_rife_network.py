@@ -170,6 +170,7 @@ def test_the_form_on_a_cpu_is_the_one_by_strips_and_opencv_keeps_its_threads() -
 
     with (
         device_for(placement) as device,
+        build.lookups_by(2),
         build.rife(LATEST, make_weights(LATEST), device, placement, "torch") as network,
     ):
         within = cv2.getNumThreads()

@@ -49,19 +49,22 @@ _CHOICES = ".rife-runtime.json"
 def rife(
     version: Version, weights: Mapping[str, Tensor], device: Device, placement: Placement, runtime: Runtime
 ) -> Iterator[PairNetwork]:
-    """The network on ``device``. Raises StageFailed where ``runtime`` is not installed.
-
-    OpenCV uses the placement's threads while it is open; that setting is the whole process's, so it is put back.
-    """
+    """The network on ``device``. Raises StageFailed where ``runtime`` is not installed."""
     layers = fold(version, weights)
     if not device.on_cpu or not looks_up_exactly():
         yield WholeRife(layers, device.torch_device, device.dtype)
         return
+    with closing(engine_for(layers, device.dtype, placement, runtime)) as engine:
+        yield StripRife(layers, engine)
+
+
+@contextmanager
+def lookups_by(threads: int) -> Iterator[None]:
+    """Let OpenCV use so many threads; that setting is the whole process's, so it is put back."""
     before = cv2.getNumThreads()
-    cv2.setNumThreads(placement.threads)
+    cv2.setNumThreads(threads)
     try:
-        with closing(engine_for(layers, device.dtype, placement, runtime)) as engine:
-            yield StripRife(layers, engine)
+        yield
     finally:
         cv2.setNumThreads(before)
 
