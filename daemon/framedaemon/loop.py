@@ -206,6 +206,7 @@ class _Loop:
         """A service is up when a worker answers: one that cannot even start a worker would make no video."""
         if self._service.holding or self._service.ready:
             self._up = True
+            self._notifier.status(self._service.describe())
             self._notifier.ready()
         elif self._service.executor.available(now):
             self._service.start_worker(now)
