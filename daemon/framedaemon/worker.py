@@ -112,6 +112,8 @@ class Worker:
         models = models_folder(self._settings.models.folder, self._instance.root, os.environ)
         self._machine: Machine = this_machine(self._settings.worker.device, self._settings.worker.threads, models)
         self._held: Ordered | None = None
+        self._alike: object = None
+        keeping.keep_between_jobs()
         broken = {plugin.name: plugin.reason for plugin in self._registry.broken()}
         device, machine = self._machine.device, self._machine.known_as
         line.say(Ready(pid=os.getpid(), device=device, machine=machine, uuid=uuid_of(device), broken=broken))
@@ -129,8 +131,6 @@ class Worker:
         self._held = None
         if held is None or held.order.job != go.job:
             self._line.say(Ended(job=go.job, kind="failed", reason="the worker was not told of this job"))
-        self._alike: object = None
-        keeping.keep_between_jobs()
             return
         with job_log(self._log_path(held.order), held.order.job, held.order.name):
             failure = self._guarded(held.order, lambda: self._run(held))
@@ -149,6 +149,16 @@ class Worker:
         get_log().info("job_planned", **plan.summary().model_dump(mode="json"))
         self._held = Ordered(order, plan, sha256, last)
         self._line.say(Planned(job=order.job, plan=plan.summary()))
+
+    def _plan_with_room(self, order: Order, source: Source, seed: int) -> Plan:
+        """The job's plan; what the one before left loaded goes first where that is no use to it, or in its way."""
+        plan = self._plan(order, source, seed)
+        alike = order.recipe.interpolate, plan.drawn.width, plan.drawn.height
+        if keeping.holds() and (alike != self._alike or any(step.rung for step in plan.summary().steps)):
+            keeping.release()
+            plan = self._plan(order, source, seed)
+        self._alike = alike
+        return plan
 
     def _plan(self, order: Order, source: Source, seed: int) -> Plan:
         machine = this_machine(self._machine.device, self._settings.worker.threads, self._machine.models)
@@ -170,16 +180,6 @@ class Worker:
         get_log().info("video_made", bytes=made.bytes, seconds=made.seconds, gate=made.gate.to_json())
         seconds = made.seconds if not made.resumed_at else {}  # of a part: nothing to learn from for whole videos
         self._line.say(Finished(job=order.job, video=made.video.name, bytes=made.bytes, seconds=seconds))
-    def _plan_with_room(self, order: Order, source: Source, seed: int) -> Plan:
-        """The job's plan; what the one before left loaded goes first where that is no use to it, or in its way."""
-        plan = self._plan(order, source, seed)
-        alike = order.recipe.interpolate, plan.drawn.width, plan.drawn.height
-        if keeping.holds() and (alike != self._alike or any(step.rung for step in plan.summary().steps)):
-            keeping.release()
-            plan = self._plan(order, source, seed)
-        self._alike = alike
-        return plan
-
 
     def _sheet(self, plan: Plan, video: Path, sheet: Path, job: str) -> dict[str, str]:
         """Make a preview's contact sheet; what the receipt says of it."""
