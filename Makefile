@@ -50,7 +50,8 @@ lint: $(VENV)/dev
 
 docs: $(VENV)/dev
 	@if $(BIN)/python -c 'import mkdocs' 2> /dev/null; \
-	then NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict && echo "docs: site/index.html"; \
+	then NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict \
+		&& ! grep -rE --include='*.html' '(src|rel="stylesheet" href)="https?:' site && echo "docs: site/index.html"; \
 	else echo "docs: left out, mkdocs-material wants Python 3.11 or newer"; fi
 
 package: $(VENV)/dev
