@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,11 +59,11 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
+def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     """One that answers at once and gladly."""
     receiver = Receiver()
     receiver.hangs.set()
-    with answering(receiver.answer) as url:
+    with answering(receiver.answer, tls) as url:
         receiver.url = f"{url}/hook/t0ken"
         try:
             yield receiver

@@ -6,11 +6,15 @@ import signal
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from commands import daemon, wait_until
 from framedaemon.events import PluginMuted
+from framedaemon.executor import LocalExecutor
 from framedaemon.instance import Instance
 from framedaemon.observers import Observers
 from framedaemon.plugins import load_plugins
+from framedaemon.settings import read_settings
 from living import CONFIG, drop, make_instance
 from posted import receiving
 
@@ -60,6 +64,20 @@ def test_a_reload_begins_to_serve_metrics_and_to_tell(tmp_path: Path) -> None:
 
     assert 'framedaemon_jobs_total{stages="camera, blend, ffmpeg",state="done"} 1.0' in text
     assert 'framedaemon_stage_seconds_count{kind="interpolate",stage="blend"} 1.0' in text
+
+
+def test_the_worker_does_not_get_what_is_signed_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK", "whsec_s3cret")
+    monkeypatch.setenv("OTHER", "passed on")
+    instance = make_instance(tmp_path, '[[notify.webhook]]\nurl = "https://x/"\nsecret_variable = "HOOK"\n')
+    executor = LocalExecutor(instance, read_settings(instance.config))
+
+    executor.start(0.0)
+    environment = Path(f"/proc/{executor.pid}/environ").read_bytes()
+    executor.end()
+
+    assert b"OTHER=passed on" in environment
+    assert b"s3cret" not in environment
 
 
 def test_both_are_plugins_that_hear_what_everybody_hears(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import shutil
+import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,12 +148,22 @@ def test_who_is_not_there_is_asked_again(tmp_path: Path) -> None:
     assert (sent.ok, sent.again, sent.said) == (False, True, "Connection refused")
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(receiver: Receiver, tmp_path: Path) -> None:
-    """To a server without TLS the handshake fails; nothing is sent in the clear instead."""
-    sent = _sender(receiver.url.replace("http:", "https:"), tmp_path, timeout_seconds=2.0).send(NOTICE, 1.0)
+def test_only_a_server_whose_certificate_is_vouched_for_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = _certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
 
-    assert (sent.ok, sent.again) == (False, True)
-    assert receiver.posts == []
+    with receiving(tls) as receiver:
+        refused = _sender(receiver.url, tmp_path, timeout_seconds=5.0).send(NOTICE, 1.0)
+        before = len(receiver.posts)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        sent = _sender(receiver.url, tmp_path, timeout_seconds=5.0).send(NOTICE, 1.0)
+
+    assert (refused.ok, refused.again, before) == (False, True, 0)
+    assert "certificate verify failed" in refused.said
+    assert (sent.ok, len(receiver.posts)) == (True, 1)
 
 
 def test_the_name_of_a_target_holds_no_secret(sender: WebhookSender, receiver: Receiver) -> None:
@@ -161,3 +174,16 @@ def _written(path: Path, text: str | None, mode: int) -> None:
     if text is not None:
         path.write_text(text)
         path.chmod(mode)
+
+
+def _certificate(folder: Path) -> Path:
+    """Key and certificate of 127.0.0.1, in one file."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([openssl, *request.split(), *names], check=True, capture_output=True)
+    certificate.write_text(key.read_text() + certificate.read_text())
+    return certificate
