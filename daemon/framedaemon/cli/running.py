@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from framedaemon.cli.common import InstanceOption, open_instance
+from framedaemon.cli.common import InstanceOption, JsonOption, open_instance, print_json
 
 _DEMO_PHOTO = "rocket.jpg"
 
@@ -54,7 +54,7 @@ def run(
     serve(open_instance(instance)[0], hold=hold)
 
 
-def once(instance: InstanceOption = None) -> None:
+def once(json: JsonOption = False, instance: InstanceOption = None) -> None:
     """Make videos of all that lies in input/, then end. The exit code is 1 if any picture did not become one.
 
     Example: framedaemon once --instance ~/videos
@@ -63,16 +63,20 @@ def once(instance: InstanceOption = None) -> None:
 
     served = serve(open_instance(instance)[0], until_empty=True)
     lost = sum(served.ended.get(state, 0) for state in ("failed", "quarantined", "vanished"))
+    if json:
+        ended = {state: count for state, count in served.ended.items() if count}
+        print_json({"ended": ended, "problems": served.problems})
     raise typer.Exit(1 if lost or served.problems else 0)
 
 
-def demo(instance: InstanceOption = None) -> None:
+def demo(json: JsonOption = False, instance: InstanceOption = None) -> None:
     """Drop a photo that comes with framedaemon into input/, make its video, and say where it is.
 
     Example: framedaemon demo --instance .
     """
     from importlib.resources import files
 
+    from framedaemon.errors import FramedaemonError
     from framedaemon.instance import create
     from framedaemon.ledger import Ledger
     from framedaemon.loop import serve
@@ -89,12 +93,14 @@ def demo(instance: InstanceOption = None) -> None:
     job = next(job for job in ledger.jobs() if job.name == photo.name)
     ledger.close()
     if job.output is None or job.state != "done":
-        print(f"no video: {job.reason}", file=sys.stderr)
-        raise typer.Exit(1)
-    print(f"the video is {show(here.output / job.output)}")
+        raise FramedaemonError(f"no video: {job.reason}")
+    if json:
+        print_json({"job": job.id, "video": show(here.output / job.output)})
+    else:
+        print(f"the video is {show(here.output / job.output)}")
 
 
-def check(instance: InstanceOption = None) -> None:
+def check(json: JsonOption = False, instance: InstanceOption = None) -> None:
     """Say what is wrong with the settings, the plugins and the recipes in input/, without running anything.
 
     Example: framedaemon check --instance ~/videos
@@ -118,10 +124,14 @@ def check(instance: InstanceOption = None) -> None:
         registry = load_plugins(here.plugins, settings.plugins.disabled)
         lacks = passed_over_by(here, settings, registry)
     problems = [*unusable, *problems_of(here, settings, registry)]
-    for problem in problems:
-        print(show(problem))
-    for lack in lacks:
-        print(f"note: {show(lack)}", file=sys.stderr)
+    if json:
+        print_json({"problems": [show(problem) for problem in problems], "notes": [show(lack) for lack in lacks]})
+    else:
+        for problem in problems:
+            print(show(problem))
+        for lack in lacks:
+            print(f"note: {show(lack)}", file=sys.stderr)
     if problems:
         raise typer.Exit(2 if unusable else 1)
-    print("all is well")
+    if not json:
+        print("all is well")

@@ -231,11 +231,15 @@ def test_the_plan_as_json_is_all_that_stdout_holds(command: Commands, instance: 
 
 def test_a_replay_says_that_it_came_out_the_same(command: Commands, instance: Instance) -> None:
     path = drop(instance, "test.png")
-    command("render", path, "--set", "encode.threads=1", "-o", "out.mp4")
+    made = command("render", path, "--set", "encode.threads=1", "-o", "out.mp4", "--json").json
 
     said = command("replay", "out.json", "--source", path)
+    facts = command("replay", "out.json", "--source", path, "-o", "again.mp4", "--json").json
 
     assert (said.code, said.out.splitlines()[-1]) == (0, "the same as the first one, byte for byte")
+    assert (made["video"], made["bytes"]) == (str(Path("out.mp4").absolute()), Path("out.mp4").stat().st_size)
+    assert (made["frames"], made["width"], made["height"]) == (5, 32, 32)
+    assert facts["compared"] == "the same as the first one, byte for byte"
     assert Path("out-replay.mp4").read_bytes() == Path("out.mp4").read_bytes()
 
 

@@ -248,16 +248,21 @@ def test_what_makes_no_sense_is_wrong_usage(words: tuple[str, ...], command: Com
 
 
 def test_scripts_are_told_where_weights_lie(command: Commands, instance: Instance, models: Path) -> None:
-    command("models", "pull", "toy-1", "--yes")
+    toy = {"name": "toy-1", "path": str(models / "toy-1.safetensors")}
 
+    assert command("models", "pull", "toy-1", "--yes", "--json").json == [toy]
     assert command("models", "where").out == f"{models}\n"
     assert command("models", "where", "toy-1").out == f"{models / 'toy-1.safetensors'}\n"
+    assert command("models", "where", "toy-1", "--json").json == toy
+    assert command("models", "remove", "toy-1", "--json").json == ["toy-1"]
 
 
 def test_scripts_are_told_what_there_is(command: Commands, instance: Instance, original: Path) -> None:
-    command("models", "add", original, "--for", "toy", "--as", "mine")
+    added = command("models", "add", original, "--for", "toy", "--as", "mine", "--json").json
 
     said = command("models", "list", "--json").json
+
+    assert added["name"] == "toy-mine"
 
     assert [(entry["name"], entry["state"]) for entry in said if entry["stage"] == "toy"] == [
         ("toy-1", "missing"),

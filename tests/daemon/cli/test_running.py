@@ -54,9 +54,10 @@ def test_check_tells_every_problem_at_once(command: Commands, instance: Instance
     drop(instance, "cat.png", "[interpolate]\nfps = -1\n[encode]\nbit_depth = 9\n")
     (instance.plugins / "broken.py").write_text("raise RuntimeError('it is broken')\n")
 
-    said = command("check")
+    said, facts = command("check"), command("check", "--json").json
 
     assert said.code == 1
+    assert facts["problems"] == said.out.splitlines()
     assert [line.partition(":")[0] for line in said.out.splitlines()] == [
         f"plugin broken ({instance.plugins / 'broken.py'})",
         "cat.toml [interpolate] fps",
@@ -91,7 +92,9 @@ def test_once_makes_all_there_is_and_ends(command: Commands, instance: Instance)
 def test_once_ends_with_1_when_a_picture_failed_and_with_0_the_next_time(command: Commands, instance: Instance) -> None:
     drop(instance, "cat.png").write_text("no picture")
 
-    assert command("once").code == 1
+    first = command("once", "--json")
+
+    assert (first.code, first.json) == (1, {"ended": {"failed": 1}, "problems": []})
     assert command("once").code == 0
 
 
@@ -154,7 +157,7 @@ def test_a_demo_whose_job_fails_ends_with_1(command: Commands, instance: Instanc
     said = command("demo")
 
     assert (said.code, said.out) == (1, "")
-    assert said.err.splitlines()[-1] == "no video: faulty: RuntimeError: something broke"
+    assert said.err.splitlines()[-1] == "framedaemon: no video: faulty: RuntimeError: something broke"
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--help"], 0), (["-h"], 0), (["paint"], 2), (["run", "--fast"], 2)])

@@ -57,6 +57,12 @@ def test_the_status_for_people_says_what_watch_shows_and_how_to_learn_more(
     assert said[-1] == "framedaemon show JOB or NAME tells all of one job"
 
 
+def test_requests_are_answered_to_scripts_by_whether_a_daemon_heard_them(command: Commands, instance: Instance) -> None:
+    assert command("cancel", "d2-1", "--json").json == {"d2-1": {"daemon": False}}
+    assert command("cancel", "nonsense", "--json").json == {}
+    assert command("retry", "--waiting", "--json").json == {"daemon": False}
+
+
 @pytest.mark.parametrize("term", ["xterm", "dumb"])
 def test_without_a_terminal_watch_says_what_to_use_instead(
     command: Commands, instance: Instance, monkeypatch: pytest.MonkeyPatch, term: str
