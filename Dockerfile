@@ -41,7 +41,7 @@ WORKDIR /srv/frames
 VOLUME ["/srv/frames", "/srv/cache"]
 # The daemon holds a lock for as long as it lives, and status asks for it.
 HEALTHCHECK --interval=60s --timeout=20s --start-period=120s \
-    CMD ["sh", "-c", "framedaemon status --json | grep --quiet '\"daemon\": [0-9]'"]
+    CMD ["sh", "-c", "framedaemon status --json | grep --quiet '\"daemon\": {'"]
 # tini passes SIGTERM to the daemon alone, which ends the job at hand or leaves a checkpoint, and reaps what is orphaned.
 ENTRYPOINT ["tini", "--", "framedaemon"]
 CMD ["run"]
