@@ -206,7 +206,6 @@ def remove(
         list[str], typer.Argument(metavar="NAME...", help=_AS_LISTED, callback=_checked, autocompletion=weights)
     ],
     json: JsonOption = False,
-    json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """Remove stored weights, and what an interrupted pull of them left.

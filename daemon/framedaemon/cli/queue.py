@@ -142,7 +142,6 @@ def retry(
 def cancel(
     job: Annotated[list[str], typer.Argument(metavar="JOB...", help=_IDS, autocompletion=open_jobs)],
     json: JsonOption = False,
-    json: JsonOption = False,
     instance: InstanceOption = None,
 ) -> None:
     """End jobs that are wanted no more; their pictures go to input/failed/.
