@@ -61,7 +61,10 @@ _THIRD = "ALTER TABLE drops ADD COLUMN last BLOB"
 # What ended piles up for years, and those who look want the last of it, and how much there is.
 _FOURTH = "CREATE INDEX jobs_ended ON jobs (state, ended) WHERE ended IS NOT NULL"
 
-_STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH)
+# Jobs that are alike are done one after the other.
+_FIFTH = "ALTER TABLE jobs ADD COLUMN alike TEXT NOT NULL DEFAULT ''"
+
+_STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 VERSION = len(_STEPS)
 
 

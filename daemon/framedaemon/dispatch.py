@@ -39,6 +39,7 @@ from framedaemon.orders import order_for
 from framedaemon.settings import Settings
 from framedaemon.status import Progress
 from framedaemon.summary import PlanSummary
+from framedaemon.turns import Turns
 from framedaemon.waits import Waits
 from framedaemon.workspace import size_of
 
@@ -76,6 +77,7 @@ class Dispatch:
         self._tell = tell
         self._at_work: AtWork | None = None
         self._waits = Waits(tell)
+        self._turns = Turns(ledger)
         self._said_unclosed: set[str] = set()
         self._log = get_log()
 
@@ -88,7 +90,7 @@ class Dispatch:
         """Order the next job, if there is one and the worker is free."""
         if self._at_work is not None or not self._executor.available(now):
             return
-        job = self._ledger.next_job(wall)
+        job = self._turns.next(wall)
         if job is None:
             return
         obstacle = self._admission.obstacle(_plan_of(job), self.settings.disk.keep_free_bytes, wall, job)
@@ -96,6 +98,7 @@ class Dispatch:
             self._ledger.wait(job.id, obstacle.reason, obstacle.until)
             self._waits.say_obstacle(job, obstacle)
             return
+        self._turns.began(job, wall)
         number = self._ledger.start(job.id, wall)
         self._at_work = AtWork(job, number)
         self.progress = Progress(job.id, show(job.name), number, wall)

@@ -35,6 +35,7 @@ from framedaemon.rows import (
     Outcome,
     RetryKind,
     VideoRow,
+    likeness_of,
     read_drop,
     read_job,
 )
@@ -154,10 +155,12 @@ class Ledger:
 
     def add_job(self, drop_id: str, number: int, recipe: str, stem: str, priority: int, now: float) -> None:
         """Queue a job. Raises sqlite3.IntegrityError when another unfinished job has reserved ``stem``."""
+        drop = self._db.execute("SELECT name FROM drops WHERE id = ?", (drop_id,)).fetchone()
+        alike = likeness_of(recipe, os.fsdecode(drop["name"])) if drop is not None else ""
         self._db.execute(
-            "INSERT INTO jobs (id, drop_id, number, recipe, state, stem, priority, created, queued)"
-            " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
-            (f"{drop_id}-{number}", drop_id, number, recipe, stem, priority, now, now),
+            "INSERT INTO jobs (id, drop_id, number, recipe, state, stem, priority, created, queued, alike)"
+            " VALUES (?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?)",
+            (f"{drop_id}-{number}", drop_id, number, recipe, stem, priority, now, now, alike),
         )
 
     def refuse(self, drop_id: str, reason: str, now: float) -> None:
@@ -190,18 +193,22 @@ class Ledger:
         """The jobs of a drop, in their order."""
         return [read_job(row) for row in self._db.execute(f"{_JOBS} WHERE drop_id = ? ORDER BY number", (drop_id,))]
 
-    def next_job(self, now: float) -> JobRow | None:
+    def next_job(self, now: float, alike: str = "", priority: int = 0) -> JobRow | None:
         """The job to run next: by priority, then by its place in the queue; not one that waits until later.
+
+        With ``alike``, the next one that is alike and has this ``priority``.
 
         One whose time is further away than any wait lasts was put off before the clock was set back: it is due.
         """
         query = (
             f"{_JOBS} WHERE jobs.ended IS NULL AND jobs.state IN ('queued', 'waiting')"
             " AND NOT (jobs.not_before > ? AND jobs.not_before <= ?)"
+            f"{' AND jobs.alike = ? AND jobs.priority = ?' if alike else ''}"
             " ORDER BY jobs.priority DESC, jobs.queued,"
             " CASE WHEN jobs.queued > jobs.created THEN jobs.started END, jobs.number LIMIT 1"
         )
-        row = self._db.execute(query, (now, now + LONGEST_WAIT_SECONDS)).fetchone()
+        only = (alike, priority) if alike else ()
+        row = self._db.execute(query, (now, now + LONGEST_WAIT_SECONDS, *only)).fetchone()
         return read_job(row) if row is not None else None
 
     def next_due(self) -> float | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sqlite3
 from dataclasses import dataclass, fields
@@ -19,6 +21,8 @@ Outcome: TypeAlias = Literal["failed", "crashed", "stalled", "disk", "memory", "
 RetryKind: TypeAlias = Literal["rejected", "memory", "failed", "crashed", "stalled", "quarantined", "cancelled"]
 """How jobs end that can be tried again: by how the last attempt did, or as the job did."""
 STRIKES: frozenset[Outcome] = frozenset({"failed", "crashed", "stalled"})
+# Of a generator's options, what says what is drawn, and neither by what nor how large.
+_OF_ONE_PICTURE = frozenset({"prompt", "negative_prompt", "seed"})
 DropState: TypeAlias = Literal["claiming", "open", "closing", "closed", "vanished"]
 
 
@@ -88,6 +92,8 @@ class JobRow:
     """Its place in the queue: when it was made, or when it was to be tried again after a failure."""
     started: float | None
     ended: float | None
+    alike: str = ""
+    """What jobs that are alike have in common, see `likeness_of`; empty: of an older version, and like no other."""
 
     def due(self, now: float) -> bool:
         """Whether its wait is over. One longer than any wait was begun before the clock was set back: it is over."""
@@ -113,6 +119,18 @@ class VideoRow:
     output: str
     """Where in output/ it was put."""
     ended: float
+
+
+def likeness_of(recipe: str, name: str) -> str:
+    """A word that is the same for jobs that probably load the same, for frames of the same size.
+
+    recipe: JSON. name: of the picture; those of one folder come from one camera more often than not.
+    """
+    asked = json.loads(recipe)
+    generate = asked.get("generate", {})
+    options = {key: value for key, value in generate.get("options", {}).items() if key not in _OF_ONE_PICTURE}
+    told = [name.rpartition("/")[0], generate.get("use"), options, asked.get("interpolate"), asked.get("preview")]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def read_drop(row: sqlite3.Row) -> DropRow:
