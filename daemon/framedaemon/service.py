@@ -93,9 +93,13 @@ class Service:
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing left to do: no job at work or in the queue, no file settling."""
+        """Whether there is nothing left to do: no job at work or in the queue, no file settling, nothing to remove."""
         settled = self._scan is not None and self._scan.settling == 0 and not self.woken
-        return settled and not self.busy and (self._ledger.next_due() is None or self._held_back or bool(self.paused))
+        return (
+            settled
+            and not (self.busy or self.upkeep.busy)
+            and (self._ledger.next_due() is None or self._held_back or bool(self.paused))
+        )
 
     @property
     def paused(self) -> str:
@@ -225,7 +229,7 @@ class Service:
         due = [now + self._settings.inbox.rescan_seconds]
         if not self._resting:
             due.append(self._scan_allowed if self.woken else self._scan_due)
-        if self.busy:
+        if self.busy or self.upkeep.busy:
             due.append(self._status_due)
         check = self.executor.next_check()
         if check is not None:

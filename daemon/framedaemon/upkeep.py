@@ -32,9 +32,14 @@ class Upkeep:
         self._instance = instance
         self._thread: Thread | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a pass is at work."""
+        return self._thread is not None and self._thread.is_alive()
+
     def once_a_day(self, ledger: Ledger, settings: RetentionSettings, now: float) -> None:
         """Begin a pass, once a day however often this is called; ``now`` is wall-clock seconds."""
-        if self._thread is not None and self._thread.is_alive():
+        if self.busy:
             return  # terabytes on a slow share may take longer than a day
         try:
             believed = _believed_time(self._instance.tmp / "pruned.json", ledger, now)

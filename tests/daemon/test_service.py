@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
 import av
 import pytest
 
+from framedaemon.identity import hash_video
 from framedaemon.instance import Instance
 from framedaemon.requests import ask_to_cancel
 from living import CONFIG, drop, files_below, jobs_of, living, make_instance, run_all, tick_until
@@ -330,3 +332,25 @@ def test_a_job_that_waits_does_not_wait_for_a_clock_that_was_set_back(
 
         tick_until(service, lambda: service.idle, seconds=30.0)
     assert [job.state for job in jobs_of(instance)] == ["done"]
+
+
+def test_the_daemon_is_not_idle_while_it_still_looks_at_videos_of_what_is_to_go(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`framedaemon once`, called every hour by cron, would else never come to the end of it."""
+    drop(instance, "cat.png")
+    run_all(instance)
+    (instance.tmp / "pruned.json").unlink()
+    instance.config.write_text(f"{CONFIG}[retention]\ndone_bytes = 1\n", encoding="utf-8")
+    read = threading.Event()
+    monkeypatch.setattr("framedaemon.proof.hash_video", lambda path: [read.wait(), hash_video(path)][1])
+
+    with living(instance) as service:
+        service.tick(time.monotonic())
+        looking = service.idle
+        read.set()
+        service.upkeep.wait()
+        tick_until(service, lambda: service.idle)
+
+    assert not looking
+    assert files_below(instance.done) == set()
