@@ -248,8 +248,8 @@ class Interpolator(Protocol[I]):
 class Encoder(Protocol[E]):
     """Writes a clip to a file.
 
-    One that can be tried has ``tried(machine) -> Mapping[str, str | None]``: what it can do here, each really tried on a
-    few frames, by names for people; None where it works, else why not, and the command that mends it. `framedaemon
+    One that can be tried has ``tried(machine) -> Mapping[str, str | None]``: what it can do here, each really tried on
+    a few frames, by names for people; None where it works, else why not, and the command that mends it. `framedaemon
     doctor` asks, in a process of its own, and asks stages of other kinds that have it too.
     """
 
