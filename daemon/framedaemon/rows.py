@@ -127,9 +127,10 @@ def likeness_of(recipe: str, name: str) -> str:
     recipe: JSON. name: of the picture; those of one folder come from one camera more often than not.
     """
     asked = json.loads(recipe)
-    generate = asked.get("generate", {})
+    generate, interpolate = asked.get("generate", {}), asked.get("interpolate", {})
     options = {key: value for key, value in generate.get("options", {}).items() if key not in _OF_ONE_PICTURE}
-    told = [name.rpartition("/")[0], generate.get("use"), options, asked.get("interpolate"), asked.get("preview")]
+    between = {key: value for key, value in interpolate.items() if key != "origins"}  # which file said so
+    told = [name.rpartition("/")[0], generate.get("use"), options, between, asked.get("preview")]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

@@ -153,7 +153,9 @@ class Worker:
     def _plan_with_room(self, order: Order, source: Source, seed: int) -> Plan:
         """The job's plan; what the one before left loaded goes first where that is no use to it, or in its way."""
         plan = self._plan(order, source, seed)
-        alike = order.recipe.interpolate, plan.drawn.width, plan.drawn.height
+        step = plan.interpolate
+        between = (step.task.name, step.options) if step is not None else None
+        alike = between, plan.drawn.width, plan.drawn.height
         if keeping.holds() and (alike != self._alike or any(step.rung for step in plan.summary().steps)):
             keeping.release()
             plan = self._plan(order, source, seed)

@@ -89,7 +89,10 @@ def test_a_job_that_cannot_begin_is_passed_over_as_ever(queue: Queue) -> None:
 
 def test_jobs_are_alike_whatever_is_drawn_but_not_where_sizes_probably_differ() -> None:
     said = [StageChoice(use="wan", options=options) for options in ({"prompt": "a"}, {"prompt": "b"}, {"size": "720p"})]
-    one, other, larger = (Recipe(generate=choice).to_json() for choice in said)
+    one, other, larger = (
+        Recipe(generate=choice, interpolate=InterpolateChoice(origins={"use": f"{number}.toml"})).to_json()
+        for number, choice in enumerate(said)
+    )
 
     assert likeness_of(one, "sea/a.png") == likeness_of(other, "sea/b.png")
     assert likeness_of(one, "sea/a.png") != likeness_of(one, "a.png")
