@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from framedaemon.errors import SettingsError
+from framedaemon.errors import FramedaemonError, SettingsError
 from framedaemon.naming import APPROVED, WAITING
 
 INSTANCE_VARIABLE = "FRAMEDAEMON_INSTANCE"
@@ -120,18 +120,27 @@ def create(instance: Instance) -> None:
     """Make the folders that are missing, and leave alone what is there.
 
     Only the daemon's user may look into tmp/jobs/, where people's pictures are; all else is as the umask says.
-    Raises SettingsError, naming each of them, for folders that cannot be made or written to.
+    Raises SettingsError, naming each of them, for folders that cannot be made; FramedaemonError where that may pass by
+    itself, as with a share that is not mounted yet.
     """
-    problems = []
+    problems, passing = [], []
     for folder in (instance.done, instance.failed, instance.logs, instance.jobs, instance.plugins):
         try:
             folder.mkdir(0o700 if folder == instance.jobs else 0o777, parents=True, exist_ok=True)
         except FileExistsError:
-            problems.append(f"{folder}: a folder is needed here, and a file stands in its place")
-        except OSError as error:
+            lost = next((path for path in (folder, folder.parent) if path.is_symlink() and not path.exists()), None)
+            if lost is None:
+                problems.append(f"{folder}: a folder is needed here, and a file stands in its place")
+            else:
+                passing.append(f"{lost}: leads to {lost.readlink()}, which is not there; is a mount missing?")
+        except (PermissionError, NotADirectoryError) as error:
             problems.append(f"{folder}: cannot be made: {error.strerror}")
+        except OSError as error:
+            passing.append(f"{folder}: cannot be made: {error.strerror}")
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError([*problems, *passing])
+    if passing:
+        raise FramedaemonError("\n".join(dict.fromkeys(passing)))
 
 
 def furnish(instance: Instance) -> None:

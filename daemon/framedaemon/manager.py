@@ -158,8 +158,8 @@ def facts_of(instance: Instance, settings: Settings, user: str | None, release: 
     script = Path(sys.executable).parent / "framedaemon"
     command = (sys.executable, str(script)) if script.exists() else (sys.executable, "-m", "framedaemon")
     reads = list(_installation())
-    with _as(user) as home:
-        reads += _weights(_models(instance, settings, home))
+    with _as(user) as home, suppress(OSError):  # what this user cannot enter is not what its service reads
+        reads.extend(_weights(_models(instance, settings, home)))
     return Facts(
         root=instance.root,
         command=command,
@@ -275,12 +275,18 @@ def _outside(instance: Instance) -> Iterator[Path]:
 
 def _shares(instance: Instance) -> Iterator[Path]:
     """Where the filesystems of input/ and output/ are mounted, if not with the rest of the instance."""
-    home = _mount_of(instance.root)
-    yield from dict.fromkeys(
-        mount for mount in (_mount_of(folder) for folder in (instance.input, instance.output)) if mount != home
-    )
+    mounts = mount_points(Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape"))
+    home = _mount_of(instance.root, mounts)
+    places = (_mount_of(folder, mounts) for folder in (instance.input, instance.output))
+    yield from dict.fromkeys(place for place in places if place != home)
 
 
-def _mount_of(folder: Path) -> Path:
+def mount_points(mountinfo: str) -> set[Path]:
+    """Where something is mounted, by its table: `os.path.ismount` misses what is bound from the same disk."""
+    fields = (line.split()[4] for line in mountinfo.splitlines())
+    return {Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), field)) for field in fields}
+
+
+def _mount_of(folder: Path, mounts: set[Path]) -> Path:
     real = folder.resolve()
-    return next(path for path in (real, *real.parents) if os.path.ismount(path))
+    return next((path for path in (real, *real.parents) if path in mounts), Path("/"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from framedaemon.errors import SettingsError
+from framedaemon.errors import FramedaemonError, SettingsError
 from framedaemon.instance import INSTANCE_VARIABLE, Instance, create, find_instance
 
 
@@ -61,6 +61,16 @@ def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
     create(instance)
 
     assert (instance.input / "photo.jpg").read_bytes() == b"photo"
+
+
+def test_a_link_to_a_share_that_is_not_mounted_may_come_right_by_itself(tmp_path: Path) -> None:
+    """Whoever starts the daemon may try again, which a service does: exit code 1, not 2."""
+    (tmp_path / "output").symlink_to("/nonexistent/share")
+
+    with pytest.raises(FramedaemonError, match=r"leads to /nonexistent/share.*is a mount missing") as caught:
+        create(Instance(tmp_path))
+
+    assert not isinstance(caught.value, SettingsError)
 
 
 def test_files_in_the_place_of_folders_are_all_named(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def test_a_daemon_is_ready_when_a_worker_has_answered_and_tells_how_far_its_job_
         told.wait_for("cat.png")
         (worker,) = running.said("worker_ready")
         environ = Path(f"/proc/{worker['pid']}/environ").read_bytes()
+        oom_score = Path(f"/proc/{worker['pid']}/oom_score_adj").read_text()
         running.signal(signal.SIGTERM)
         code = running.wait()
 
@@ -66,6 +67,7 @@ def test_a_daemon_is_ready_when_a_worker_has_answered_and_tells_how_far_its_job_
     assert told.lines.index("STATUS=putting right what was left half done") < starting < told.lines.index("READY=1")
     assert "STOPPING=1" in told and "WATCHDOG=1" in told
     assert b"NOTIFY_SOCKET" not in environ and b"WATCHDOG_USEC" not in environ
+    assert int(oom_score) >= 500  # the kernel ends it before the service
     assert code == 0
     (job,) = jobs_of(instance)
     assert (job.state, job.strikes) == ("queued", 0)  # halted when its time was over, to go on at the next start
