@@ -64,7 +64,7 @@ def _commands() -> Any:  # typer brings its own click
 
 def _typed(text: str) -> Iterator[str]:
     """Commands as people type them: in a block of code, or between backticks."""
-    yield from re.findall(r"^ {4}(framedaemon .*)$", text, re.MULTILINE)
+    yield from re.findall(r"^ {4}(framedaemon [a-z-].*)$", text, re.MULTILINE)
     yield from re.findall(r"`(framedaemon [^`]*)`", text)
 
 

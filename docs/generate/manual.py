@@ -174,8 +174,9 @@ _TAIL = textwrap.dedent(
     .I plugins/
     Plugins of one file each.
     .SH SIGNALS
-    A daemon that is sent SIGTERM or SIGINT finishes the job at hand,
-    and stops at once at the second.
+    A daemon that is sent SIGTERM or SIGINT begins no other job and ends with the
+    one at hand; after [service] stop_seconds, or at a second signal, that halts
+    and goes on at the next start.
     SIGHUP has it read config.toml again.
     .SH SEE ALSO
     .BR ffmpeg (1),
