@@ -13,7 +13,7 @@ from PIL import Image
 
 from framedaemon.instance import Instance, create
 from framedaemon.ledger import JobRow, Ledger
-from framedaemon.plugins import load_plugins
+from framedaemon.plugins import Registry, load_plugins
 from framedaemon.service import Service
 from framedaemon.settings import read_settings
 
@@ -159,11 +159,15 @@ def drop(instance: Instance, name: str, sidecar: str | None = None, side: int = 
 
 
 @contextmanager
-def living(instance: Instance) -> Iterator[Service]:
-    """The instance's service, recovered and ready to tick, with its ledger; ended afterwards."""
+def living(instance: Instance, registry: Registry | None = None) -> Iterator[Service]:
+    """The instance's service, recovered and ready to tick, with its ledger; ended afterwards.
+
+    Its own observers are loaded into this process, unless there is a ``registry``, as the daemon has one.
+    """
     settings = read_settings(instance.config)
     ledger = Ledger(instance.ledger)
-    service = Service(instance, settings, ledger, load_plugins(instance.plugins, settings.plugins.disabled))
+    registry = registry or load_plugins(instance.plugins, settings.plugins.disabled)
+    service = Service(instance, settings, ledger, registry)
     try:
         service.recover()
         yield service

@@ -27,7 +27,7 @@ from framedaemon.hearing import write_event
 from framedaemon.hooks import PROJECT, hookimpl
 from framedaemon.instance import Instance
 from framedaemon.log import get_log
-from framedaemon.offspring import MARK, kill_marked
+from framedaemon.offspring import MARK, how_it_ended, kill_marked
 from framedaemon.plugins import LOAD_SECONDS, PluginInfo, Registry
 from framedaemon.printed import Printed
 from framedaemon.settings import Settings
@@ -115,6 +115,7 @@ class Bystanders:
 
     def _tell(self, event: Event) -> None:
         assert self._child is not None
+        self._printed.bound()
         self._child.send(write_event(event))
         muted = self._child.answer("muted", _PATIENCE)
         for name, reason in muted or ():
@@ -228,4 +229,4 @@ class _Child:
             code = self._process.wait(1.0)
         except subprocess.TimeoutExpired:
             return "closed its line to the service"
-        return f"ended with exit code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+        return how_it_ended(code)[0]

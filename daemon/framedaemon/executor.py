@@ -6,6 +6,7 @@ are all that passes.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -19,11 +20,25 @@ from framedaemon import messages
 from framedaemon.instance import Instance
 from framedaemon.log import get_log
 from framedaemon.memory import oom_kills
-from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Halt, Order, Planned, Ready, Setup
-from framedaemon.offspring import MARK, kill_marked
+from framedaemon.messages import (
+    Advanced,
+    Beat,
+    Ended,
+    EndKind,
+    Entered,
+    Finished,
+    Go,
+    Halt,
+    Order,
+    Planned,
+    Ready,
+    Setup,
+)
+from framedaemon.offspring import MARK, how_it_ended, kill_marked
 from framedaemon.printed import WORKER_OUTPUT, Printed
 from framedaemon.settings import Settings
 from framedaemon.standing import thread_counts
+from framedaemon.trust import Trust
 
 Report: TypeAlias = Ready | Planned | Advanced | Finished | Ended
 
@@ -110,12 +125,14 @@ class LocalExecutor:
         self.settings = settings
         self._told = settings.for_worker()
         self._printed = Printed(instance.logs / WORKER_OUTPUT)
+        self._trust = Trust(instance.plugins)
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._received = b""
         self._hung_up = ""
         self._ready = False
         self._job: str | None = None
+        self._order: Order | None = None
         self._running = False
         self._oom_kills = 0
         self._started = 0.0
@@ -137,10 +154,10 @@ class LocalExecutor:
         return self._process.pid if self._process is not None else None
 
     def order(self, order: Order, now: float) -> None:
-        if self._told != self.settings.for_worker():
+        if self._told != self.settings.for_worker() or self._trust.outdated:
             self.end()
         self.start(now)
-        self._job, self._running = order.job, False
+        self._order, self._job, self._running = order, order.job, False
         self._oom_kills = oom_kills()
         self._advanced = now
         self._send(order)
@@ -182,7 +199,7 @@ class LocalExecutor:
         self._started = self._heard = self._advanced = self._idle_since = now
         self._oom_kills = oom_kills()
         self._told = self.settings.for_worker()
-        self._send(Setup(root=str(self._instance.root), settings=self._told))
+        self._send(Setup(root=str(self._instance.root), settings=self._told, aside=self._trust.begin()))
 
     def available(self, now: float) -> bool:
         """Whether a job may be ordered: none is at work, and the last start did not just fail."""
@@ -194,6 +211,7 @@ class LocalExecutor:
             self._note(report, now)
         if now >= self._not_before:
             self._not_before = 0.0  # a time that has come asks for no more checks
+        self._printed.bound()
         if self._process is not None:
             end = self._clocks(now)
             if end is not None:
@@ -220,11 +238,11 @@ class LocalExecutor:
             return self._not_before or None
         worker = self.settings.worker
         if not self._ready:
-            return self._started + worker.start_seconds
+            return min(self._started + worker.start_seconds, self._trust.due or math.inf)
         if self._job is None:
             return self._idle_since + worker.idle_unload_seconds
         clocks = [self._heard + worker.heartbeat_seconds, self._advanced + worker.stall_seconds]
-        return min(clocks if self._halt_by is None else [*clocks, self._halt_by])
+        return min(clock for clock in (*clocks, self._halt_by, self._trust.due) if clock is not None)
 
     def _send(self, message: messages.Message) -> None:
         if self._socket is None:
@@ -253,10 +271,14 @@ class LocalExecutor:
     def _understood(self, lines: Sequence[bytes]) -> Iterator[Report | Beat]:
         for line in lines:
             try:
-                yield messages.read_report(line)
+                report = messages.read_report(line)
             except ValueError:  # another version's worker, when framedaemon was upgraded while this daemon ran
                 self._hung_up = f"said what this daemon does not understand: {line[:200]!r}"
                 return
+            if isinstance(report, Entered):
+                self._trust.entered(report.plugin, self._heard)
+            else:
+                yield report
 
     def _note(self, report: Report, now: float) -> None:
         self._advanced = now
@@ -265,7 +287,10 @@ class LocalExecutor:
         elif isinstance(report, (Finished, Ended)):
             self._job, self._idle_since = None, now
             suspect = isinstance(report, Ended) and report.kind in _SUSPECT and self._running
-            if suspect or self._halt_by is not None:
+            worn = report.worn if isinstance(report, Finished) else ""
+            if worn:
+                get_log().warning("worker_replaced", reason=f"its jobs have left {worn} behind")
+            if suspect or worn or self._halt_by is not None:
                 self.end()
 
     def _clocks(self, now: float) -> tuple[EndKind, str, str] | None:
@@ -276,13 +301,10 @@ class LocalExecutor:
             with suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(_LAST_SECONDS)
         if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
-            return (
-                "memory",
-                f"the worker was ended by the kernel: memory ran out{self._printed.last_words()}",
-                "out of memory",
-            )
+            words = self._printed.last_words()
+            return "memory", f"the worker was ended by the kernel: memory ran out{words}", "out of memory"
         if code is not None:
-            said, cause = _ended(code)
+            said, cause = how_it_ended(code)
             return "crashed", f"the worker {said}{self._printed.last_words()}", cause
         if self._hung_up:
             return "crashed", f"the worker {self._hung_up}{self._printed.last_words()}", "line lost"
@@ -291,6 +313,8 @@ class LocalExecutor:
             return "stalled", reason, "not ready"
         if self._ready and now - self._heard > worker.heartbeat_seconds:
             return "stalled", f"the worker gave no sign of life for {worker.heartbeat_seconds:g} s", "no sign of life"
+        if self._trust.hangs(now):
+            return "stalled", f"the worker hung{self._printed.last_words()}", "plugin hangs"
         if self._halt_by is not None and now >= self._halt_by:
             return "stopped", "it was to halt, did not in time, and was ended; what it left lets it go on", "halted"
         if self._job is not None and self._ready and now - self._advanced > worker.stall_seconds:
@@ -300,10 +324,14 @@ class LocalExecutor:
     def _buried(self, kind: EndKind, reason: str, cause: str, now: float) -> list[Report]:
         """Clear away a worker that failed, and say what that means for its job."""
         job, came_up = self._job, self._ready
-        if not self._ready:
+        blamed = self._trust.blame(reason)
+        if not self._ready and not blamed:
             self._failed_starts += 1
             self._not_before = now + min(_LONGEST_PAUSE, 2.0 ** (self._failed_starts - 1))
         self.end()
+        if blamed and job is not None and self._order is not None and not self._running:
+            self.order(self._order, now)  # it has not begun, and is not to wait for others' faults
+            return []
         if job is None:  # else its end tells
             get_log().warning("worker_failed", reason=reason)
             return []
@@ -319,11 +347,3 @@ class LocalExecutor:
         secret = self.settings.notify.variables
         counts = thread_counts(self.settings.worker.threads)
         return {name: value for name, value in os.environ.items() if name not in secret} | counts
-
-
-def _ended(code: int) -> tuple[str, str]:
-    """What an exit code means, for a person and in a word."""
-    if code >= 0:
-        return f"ended with exit code {code}", f"exit code {code}"
-    name = signal.Signals(-code).name
-    return f"was killed by {name}", name

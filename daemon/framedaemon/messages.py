@@ -1,6 +1,7 @@
 """What the service and a worker say to each other: one JSON object a line, frames never among them.
 
     service ─ Setup ─▶ worker ─ Ready ─▶ service
+                              ─ Entered, for each plugin, before it is ready and when it plans ─▶
             ─ Order ─▶        ─ Planned | Ended ─▶
             ─ Go ───▶         ─ Advanced … Finished | Ended ─▶
             ─ Halt ─▶         ─ Finished | Ended, as stopped ─▶
@@ -36,6 +37,8 @@ class Setup(Message):
     root: str
     """The instance's folder."""
     settings: Settings
+    aside: dict[str, str] = {}
+    """Plugins that are not to be loaded, since they brought a worker down, and how."""
 
 
 class Order(Message):
@@ -96,6 +99,13 @@ class Beat(Message):
     say: Literal["beat"] = "beat"
 
 
+class Entered(Message):
+    """From now on code of this plugin runs for jobs that never asked for it; with "", none."""
+
+    say: Literal["entered"] = "entered"
+    plugin: str
+
+
 class Planned(Message):
     """The job can be run; here is what it will take."""
 
@@ -124,6 +134,8 @@ class Finished(Message):
     bytes: int
     seconds: dict[str, float]
     """Of each stage."""
+    worn: str = ""
+    """What this and earlier jobs have left behind in the worker, where that is too much."""
 
 
 class Ended(Message):
@@ -141,9 +153,11 @@ class Ended(Message):
 
 
 ToWorker: TypeAlias = Annotated[Setup | Order | Go | Halt, Field(discriminator="say")]
-FromWorker: TypeAlias = Annotated[Ready | Beat | Planned | Advanced | Finished | Ended, Field(discriminator="say")]
+FromWorker: TypeAlias = Annotated[
+    Ready | Beat | Entered | Planned | Advanced | Finished | Ended, Field(discriminator="say")
+]
 _TO_WORKER: TypeAdapter[Setup | Order | Go | Halt] = TypeAdapter(ToWorker)
-_FROM_WORKER: TypeAdapter[Ready | Beat | Planned | Advanced | Finished | Ended] = TypeAdapter(FromWorker)
+_FROM_WORKER: TypeAdapter[Ready | Beat | Entered | Planned | Advanced | Finished | Ended] = TypeAdapter(FromWorker)
 
 
 def encode(message: Message) -> bytes:
@@ -156,6 +170,6 @@ def read_order(line: bytes) -> Setup | Order | Go | Halt:
     return _TO_WORKER.validate_python(json.loads(line), strict=False)
 
 
-def read_report(line: bytes) -> Ready | Beat | Planned | Advanced | Finished | Ended:
+def read_report(line: bytes) -> Ready | Beat | Entered | Planned | Advanced | Finished | Ended:
     """What a worker said. Raises ValueError for anything else."""
     return _FROM_WORKER.validate_python(json.loads(line), strict=False)

@@ -36,3 +36,11 @@ def marked(mark: str) -> set[int]:
                 if wanted in (folder / "environ").read_bytes().split(b"\0"):
                     found.add(int(folder.name))
     return found
+
+
+def how_it_ended(code: int) -> tuple[str, str]:
+    """What the exit code of a process means, for a person and in a word."""
+    if code >= 0:
+        return f"ended with exit code {code}", f"exit code {code}"
+    name = signal.Signals(-code).name
+    return f"was killed by {name}", name

@@ -10,6 +10,10 @@ WORKER_OUTPUT = "worker.out"
 """In the folder of the logs."""
 _MAX_BYTES = 1_000_000
 
+# While a worker runs. It is looked at once a second; more than that is no use to anybody.
+_MOST_BYTES = 10_000_000
+_KEPT_BYTES = 100_000
+
 
 class Printed:
     """The file, and where in it the worker that was started last began."""
@@ -29,6 +33,21 @@ class Printed:
         except OSError:
             self._start = sys.maxsize
             return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+    def bound(self) -> None:
+        """Keep what a plugin prints without end from filling the disk: of a file that has grown the end stays."""
+        try:
+            size = self._path.stat().st_size
+            if size <= _MOST_BYTES:
+                return
+            with self._path.open("r+b") as file:
+                file.seek(size - _KEPT_BYTES)
+                kept = file.read(_KEPT_BYTES)
+                self._path.with_suffix(".out.1").write_bytes(kept)
+                file.truncate(0)  # whoever prints appends, and goes on at the beginning
+            self._start = 0
+        except OSError:
+            return  # it was never there, or the folder of the logs is full, gone or locked
 
     def last_words(self) -> str:
         """The last lines that this worker printed, to be put behind a reason."""

@@ -21,11 +21,25 @@ from pathlib import Path, PurePosixPath
 from framedaemon import keeping, messages, pipeline, receipt
 from framedaemon.errors import DiskFull, Halted, JobRejected, OutOfMemory, StageFailed
 from framedaemon.gpu import uuid_of
+from framedaemon.ground import Ground
 from framedaemon.halting import Halting
 from framedaemon.instance import Instance
 from framedaemon.log import get_log, job_log, set_up
 from framedaemon.memory import oom_kills, this_machine
-from framedaemon.messages import Advanced, Beat, Ended, EndKind, Finished, Go, Halt, Order, Planned, Ready, Setup
+from framedaemon.messages import (
+    Advanced,
+    Beat,
+    Ended,
+    EndKind,
+    Entered,
+    Finished,
+    Go,
+    Halt,
+    Order,
+    Planned,
+    Ready,
+    Setup,
+)
 from framedaemon.offspring import MARK, kill_marked
 from framedaemon.opening import Limits, open_ending, open_source
 from framedaemon.plan import Plan, make_plan
@@ -108,7 +122,10 @@ class Worker:
         set_up(self._settings.log, folder=None, stream=None)
         self._line = line
         self._halting = halting
-        self._registry: Registry = load_plugins(self._instance.plugins, self._settings.plugins.disabled)
+        self._ground = Ground()
+        self._registry: Registry = load_plugins(
+            self._instance.plugins, self._settings.plugins.disabled, setup.aside, self._say_entered
+        )
         models = models_folder(self._settings.models.folder, self._instance.root, os.environ)
         self._machine: Machine = this_machine(self._settings.worker.device, self._settings.worker.threads, models)
         self._held: Ordered | None = None
@@ -117,6 +134,9 @@ class Worker:
         broken = {plugin.name: plugin.reason for plugin in self._registry.broken()}
         device, machine = self._machine.device, self._machine.known_as
         line.say(Ready(pid=os.getpid(), device=device, machine=machine, uuid=uuid_of(device), broken=broken))
+
+    def _say_entered(self, plugin: str) -> None:
+        self._line.say(Entered(plugin=plugin))
 
     def prepare(self, order: Order) -> None:
         """Open and plan a job; say what it will take, or why it cannot be."""
@@ -181,7 +201,8 @@ class Worker:
         write_atomically(folder / "receipt.json", receipt.encode(facts))
         get_log().info("video_made", bytes=made.bytes, seconds=made.seconds, gate=made.gate.to_json())
         seconds = made.seconds if not made.resumed_at else {}  # of a part: nothing to learn from for whole videos
-        self._line.say(Finished(job=order.job, video=made.video.name, bytes=made.bytes, seconds=seconds))
+        worn = self._ground.wear()
+        self._line.say(Finished(job=order.job, video=made.video.name, bytes=made.bytes, seconds=seconds, worn=worn))
 
     def _sheet(self, plan: Plan, video: Path, sheet: Path, job: str) -> dict[str, str]:
         """Make a preview's contact sheet; what the receipt says of it."""
@@ -192,14 +213,15 @@ class Worker:
         return {"file": sheet.name, "sha256": receipt.hash_file(sheet)}
 
     def _guarded(self, order: Order, work: Callable[[], None]) -> Ended | None:
-        """Do ``work``; whatever it raises becomes the end of this attempt. SystemExit too: a plugin may say it."""
+        """Do ``work``; whatever it raises becomes the end of this attempt: Ctrl-C too is a plugin's word here."""
         kills = oom_kills()
         try:
+            self._ground.restore()
             work()
         except Halted as halted:
             get_log().info("attempt_halted", reason=str(halted))
             return Ended(job=order.job, kind="stopped", reason=str(halted))
-        except (Exception, SystemExit) as error:  # noqa: BLE001  (the one broad except around a job)
+        except BaseException as error:  # noqa: BLE001  (the one broad except around a job)
             reason = sort_error(error)
             if isinstance(reason, StageFailed) and oom_kills() > kills:  # an encoder of its own process, say
                 reason = OutOfMemory(f"{reason}; meanwhile the kernel ended a process because memory ran out")

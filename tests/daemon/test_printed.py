@@ -40,3 +40,18 @@ def test_a_file_that_has_grown_is_put_aside(tmp_path: Path) -> None:
 
     assert path.stat().st_size == 0
     assert (tmp_path / "worker.out.1").stat().st_size == 1_000_001
+
+
+def test_what_is_printed_without_end_is_kept_from_filling_the_disk(tmp_path: Path) -> None:
+    printed = Printed(tmp_path / "worker.out")
+    handle = printed.open()
+    os.write(handle, b"x" * 10_000_000 + b"\nthe end\n")
+
+    printed.bound()
+    os.write(handle, b"and more\n")
+    os.close(handle)
+
+    assert (tmp_path / "worker.out").read_text() == "and more\n"
+    assert (tmp_path / "worker.out.1").read_bytes().endswith(b"xxx\nthe end\n")
+    assert (tmp_path / "worker.out.1").stat().st_size == 100_000
+    assert printed.last_words() == "; it said: and more"
