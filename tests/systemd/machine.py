@@ -3,7 +3,7 @@
     with booted() as machine:
         machine.run("systemctl", "start", "framedaemon")
 
-Everything of the host is there, at its own path, and nothing that is written reaches it. It takes root, and two seconds.
+Everything of the host is there, at its own path, and nothing that is written reaches it. It takes root and two seconds.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ ROOT = HERE.parents[1]
 
 _SYSTEMD = Path("/lib/systemd/systemd")
 _GROUPS = Path("/sys/fs/cgroup")
+_ENVIRON = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "SYSTEMD_PAGER": "", "COLUMNS": "160"}
 
 
 def lacking() -> str | None:
@@ -34,7 +35,8 @@ def lacking() -> str | None:
     missing = [tool for tool in ("unshare", "nsenter", "systemctl", "useradd") if shutil.which(tool) is None]
     if missing or not _SYSTEMD.exists():
         return f"needs systemd and util-linux installed: {', '.join(missing) or _SYSTEMD}"
-    probe = "mount -t tmpfs probe /mnt && mkdir /mnt/u /mnt/w && mount -t overlay o -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt"
+    layers = "lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w"
+    probe = f"mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w && mount -t overlay o -o {layers} /mnt"
     said = subprocess.run(
         ["unshare", "--mount", "--pid", "--fork", "--cgroup", "sh", "-c", probe],
         capture_output=True,
@@ -61,9 +63,14 @@ class Machine:
     def run(self, *words: str | Path, check: bool = True, stdin: str = "") -> str:
         """What a command inside says on stdout and stderr. Raises AssertionError where it fails."""
         said = subprocess.run(
-            [*self._enter(), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, input=stdin,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "SYSTEMD_PAGER": "", "COLUMNS": "160"}, check=False,
-        )  # fmt: skip
+            [*self._enter(), *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            input=stdin,
+            env=_ENVIRON,
+            check=False,
+        )
         assert not check or said.returncode == 0, f"{' '.join(map(str, words))}: {said.stdout}"
         return said.stdout.strip()
 

@@ -18,7 +18,7 @@ GO = Path(__file__).parent.parent / "tmp" / "go"
 
 class TestOptions(GeneratorOptions):
     does: str = "draw"
-    """draw; wait for tmp/go before its last frame; grow until memory is out, the first time; ask a network of torch's."""
+    """draw; wait for tmp/go before the last frame; grow till memory is out, once; ask a network of torch's."""
 
 
 class Tested:
