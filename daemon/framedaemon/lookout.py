@@ -44,6 +44,7 @@ from framedaemon.settings import Settings
 from framedaemon.status import Progress, Status, read_status
 from framedaemon.summary import PlanSummary
 from framedaemon.trouble import said_plainly
+from framedaemon.turns import in_turn
 from framedaemon.usage import read_disks, read_memory
 from framedaemon.workspace import Workspace, bytes_below
 
@@ -167,8 +168,9 @@ class Lookout:
         with said_plainly(here.ledger), closing(Ledger(here.ledger, read_only=True)) as ledger:
             forecast = Forecast(ledger.history, ledger.lookup.took())
             running = next(iter(ledger.jobs("running", limit=1)), None)
+            queue = in_turn(ledger.lookup.queue(), running.alike if running is not None else "", SHOWN)
             return _Recorded(
-                queue=tuple((row, forecast.seconds(row)) for row in ledger.lookup.queue()),
+                queue=tuple((row, forecast.seconds(row)) for row in queue),
                 counts=ledger.count(),
                 ended=tuple(job_facts(row) for row in ledger.lookup.ended(_ENDED, SHOWN)),
                 failures=tuple(self._failure(ledger, row) for row in ledger.lookup.ended(_FAILED, SHOWN)),

@@ -55,13 +55,16 @@ class Progress:
         return (done - first) / (now - since) if done - first >= max(10, total // 50) and now > since else None
 
     def remaining_seconds(self, now: float) -> float | None:
-        """How long it will still take: by the pace of its frames once there are some, else by what was expected."""
+        """How long it will still take: by the pace of its frames once there are some, else by what was expected.
+
+        None once it takes longer than that: nobody knows how much.
+        """
         pace = self.frames_per_second(now)
         if pace is not None:
             done, total = list(self.stages.values())[-1]
             return (total - done) / pace
-        elapsed = max(0.0, now - self.started)
-        return max(0.0, self.expected_seconds - elapsed) if self.expected_seconds is not None else None
+        left = self.expected_seconds - max(0.0, now - self.started) if self.expected_seconds is not None else 0.0
+        return left if left > 0.0 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ Only among jobs of one priority: a higher one goes first, whatever is loaded.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from framedaemon.ledger import JobRow, Ledger
 
 # What a job saves that finds its network loaded is a second or two (benchmarks/warm.py): nobody is to wait long for
@@ -15,6 +17,25 @@ from framedaemon.ledger import JobRow, Ledger
 # is more than is saved, the time ends it first.
 _MOST_BEFORE = 8
 _LONGEST_SECONDS = 600.0
+
+
+def in_turn(rows: Sequence[JobRow], alike: str, count: int) -> list[JobRow]:
+    """The queue's ``rows`` as they will be begun, after a job that is ``alike``; beyond ``count`` as they are.
+
+    Nobody can say how long each takes, so this may be off by a few.
+    """
+    left, begun = list(rows), list[JobRow]()
+    passed_over, before = "", 0
+    while left and len(begun) < count:
+        first = left[0]
+        if first.id != passed_over:
+            passed_over, before = first.id, 0
+        same = (row for row in left if row.alike == alike and row.priority == first.priority)
+        turn = (next(same, first) if before < _MOST_BEFORE else first) if alike else first
+        left.remove(turn)
+        begun.append(turn)
+        alike, before = turn.alike, before + 1
+    return [*begun, *left]
 
 
 class Turns:

@@ -59,8 +59,8 @@ def test_the_first_frames_tell_nothing_because_loading_is_among_their_time(done:
     assert _progress(done, total, expected=150.0).remaining_seconds(now=160.0) == 30.0
 
 
-def test_a_job_that_takes_longer_than_expected_is_about_to_be_done() -> None:
-    assert _progress(expected=30.0).remaining_seconds(now=160.0) == 0.0
+def test_of_a_job_that_takes_longer_than_expected_nothing_is_said_before_its_frames_do() -> None:
+    assert _progress(expected=30.0).remaining_seconds(now=160.0) is None
 
 
 def test_where_nothing_is_known_nothing_is_said() -> None:

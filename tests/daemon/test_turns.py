@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from framedaemon.ledger import Ledger
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
 from framedaemon.rows import likeness_of
-from framedaemon.turns import Turns
+from framedaemon.turns import Turns, in_turn
 
 RECIPES = {kind: Recipe(interpolate=InterpolateChoice(use=kind)).to_json() for kind in ("flow", "rife", "film")}
 
@@ -114,3 +114,19 @@ def test_each_job_is_begun_once_and_those_of_a_higher_priority_first(
 
     assert sorted(begun) == sorted(kind for kind, _ in jobs)
     assert [job.priority for job in ended] == sorted((priority for _, priority in jobs), reverse=True)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.sampled_from(sorted(RECIPES)), st.integers(0, 1)), max_size=25))
+def test_the_queue_is_foretold_as_it_is_begun(
+    tmp_path_factory: pytest.TempPathFactory, jobs: list[tuple[str, int]]
+) -> None:
+    queue = Queue(tmp_path_factory.mktemp("turns") / "ledger.sqlite3")
+    with queue.ledger.transaction():
+        for kind, priority in jobs:
+            queue.add(kind, priority=priority)
+        foretold = in_turn(queue.ledger.lookup.queue(), "", 99)
+        begun = queue.begin_all(1.0)
+    queue.ledger.close()
+
+    assert [job.name.removesuffix(".png") for job in foretold] == begun

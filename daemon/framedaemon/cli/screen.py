@@ -168,20 +168,23 @@ def _bars(current: Current, pen: Pen) -> Iterator[Text]:
 def _queue(queue: Queue, moving: bool, pen: Pen) -> _Section:
     said = f"{queue.jobs} {'job' if queue.jobs == 1 else 'jobs'}"
     if queue.remaining_seconds is not None and queue.jobs:
-        said += f", about {show_roughly(queue.remaining_seconds)}"
-        said += f" and {queue.unknown} unknown" if queue.unknown else ""
+        about = f"about {show_roughly(queue.remaining_seconds)}"
+        more = f" and {queue.unknown} unknown" if queue.unknown else ""
+        said += f", {about}{more}" if queue.unknown < queue.jobs else ", time unknown"
     if not queue.jobs:
         return _Section([pen.rule("queue", "empty")], 1, 5)
-    rows = [pen.row(pen.text(one.job.name), pen.text(_when(one, moving), "dim")) for one in queue.next]
+    said_of = [_when(one, moving, number == 0) for number, one in enumerate(queue.next)]
+    rows = [pen.row(pen.text(one.job.name), pen.text(s, "dim")) for one, s in zip(queue.next, said_of, strict=True)]
     return _Section([pen.rule("queue", said), *rows], 2, 5, listed=True, beyond=queue.jobs - len(rows))
 
 
-def _when(one: Queued, moving: bool) -> str:
+def _when(one: Queued, moving: bool, first: bool) -> str:
     if one.job.state in ("waiting", "publishing") and one.job.reason:
         return one.job.reason
     takes = f"takes {show_roughly(one.expected_seconds)}" if one.expected_seconds is not None else ""
-    starts = one.starts_in_seconds if moving else None
-    begins = "" if starts is None else "next" if starts < 1 else f"in {show_roughly(starts)}"
+    starts = one.starts_in_seconds
+    known = f"in {show_roughly(starts)}" if starts is not None and starts >= 1 else ""
+    begins = (known or ("next" if first else "")) if moving else ""
     return ", ".join(part for part in (begins, takes) if part)
 
 

@@ -121,9 +121,12 @@ def test_a_job_that_waits_says_for_what() -> None:
 
 
 def test_times_that_nobody_knows_are_not_made_up() -> None:
-    unknown = replace(IDLE, queue=Queue(2, 60.0, 1, (Queued(job("new.jpg"), None, None),)))
+    unknown = replace(
+        IDLE, queue=Queue(2, 60.0, 1, (Queued(job("now.jpg"), 60.0, None), Queued(job("new.jpg"), None, None)))
+    )
 
     assert at(unknown, "── queue").endswith("2 jobs, about 1 min and 1 unknown ──")
+    assert at(unknown, "now.jpg").endswith("next, takes 1 min")
     assert at(unknown, "new.jpg") == "new.jpg"
 
 
