@@ -59,16 +59,6 @@ def test_the_recipe_in_the_projects_config_file_is_the_default_one(uncommented: 
     assert recipe.encode.fit("encode", EncoderOptions, "") == EncoderOptions()
 
 
-@pytest.mark.parametrize(("section", "key"), KEYS)
-def test_every_key_stands_in_the_page_on_settings_with_its_default(section: str, key: str) -> None:
-    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    chapter = page.partition(f"## [{section}]")[2].partition("\n## ")[0]
-
-    (shown,) = re.findall(rf"^\| `{key}` \| `(.*?)` \|", chapter, re.MULTILINE)
-
-    assert shown in (ROOT / "config.toml").read_text(encoding="utf-8").partition(f"#{key} = ")[2].partition("\n")[0]
-
-
 def test_all_problems_are_said_at_once_with_file_and_key(tmp_path: Path) -> None:
     problems = _problems(
         tmp_path,
