@@ -130,9 +130,7 @@ class AppriseSender:
             import apprise
         except ImportError:
             return Sent(False, "Apprise is not installed: pip install 'framedaemon[notify]'", again=True)
-        logging.getLogger("apprise").propagate = False  # its lines may hold addresses
-        if not logging.getLogger("apprise").handlers:
-            logging.getLogger("apprise").addHandler(logging.NullHandler())
+        logging.getLogger("apprise").disabled = True  # its lines may hold addresses
         try:
             url = _read_url(self._target, self._root)
             service = apprise.Apprise.instantiate(url, asset=apprise.AppriseAsset(app_id="framedaemon"))

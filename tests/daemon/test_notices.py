@@ -76,6 +76,36 @@ def test_the_first_news_go_out_at_once_and_the_rest_together(instance: Instance,
     assert receiver.titles == ["Done: 0.mp4", "2 failed, 37 videos done"]
 
 
+def test_nothing_goes_out_again_before_its_time(instance: Instance, receiver: Receiver) -> None:
+    """Seen by one who is told everything by itself, of the same news."""
+    with receiving() as hasty:
+        both = (*_webhook(receiver, digest_seconds=3600.0).webhook, *_webhook(hasty, digest_seconds=0.0).webhook)
+        with _telling(instance, NotifySettings(webhook=both)) as notices:
+            notices.happened(_done(0))
+            _wait_for(receiver, 1)
+            for number in range(1, 4):
+                notices.happened(_done(number))
+                _wait_for(hasty, number + 1)
+            before = len(receiver.posts)
+
+    assert before == 1
+
+
+def test_more_than_can_be_kept_is_dropped_with_a_line_in_the_log(instance: Instance, receiver: Receiver) -> None:
+    receiver.hangs.clear()
+
+    with capture_logs() as lines, _telling(instance, _webhook(receiver, digest_seconds=0.0)) as notices:
+        notices.happened(_done(0))
+        _wait_for(receiver, 1)
+        for number in range(10_007):
+            notices.happened(_done(number))
+        receiver.hangs.set()
+        wait_until(lambda: any(line["event"] == "notices_dropped" for line in lines), "the line")
+        notices.equip(NotifySettings())
+
+    assert [line["count"] for line in lines if line["event"] == "notices_dropped"] == [7]
+
+
 def test_a_target_hears_of_what_it_wants_to_know(instance: Instance, receiver: Receiver) -> None:
     with _telling(instance, _webhook(receiver, on=("failed",))) as notices:
         notices.happened(_done(1))

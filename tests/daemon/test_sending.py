@@ -139,7 +139,7 @@ def test_an_address_may_stand_in_a_file_of_ones_own(receiver: Receiver, tmp_path
 
 
 def test_what_apprise_cannot_hand_over_is_tried_again(
-    receiver: Receiver, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    receiver: Receiver, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("apprise", reason="Apprise is not installed: pip install 'framedaemon[notify]'")
     receiver.moods = [500]
@@ -149,6 +149,7 @@ def test_what_apprise_cannot_hand_over_is_tried_again(
 
     assert (sent.ok, sent.again) == (False, True)
     assert "s3cret" not in sent.said + "".join(capfd.readouterr())
+    assert [record for record in caplog.records if record.name.startswith("apprise")] == []
 
 
 def test_an_address_that_apprise_does_not_know_is_given_up(tmp_path: Path) -> None:

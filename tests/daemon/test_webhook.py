@@ -126,7 +126,7 @@ def test_the_other_side_says_how_long_it_wants_to_rest(
 
 
 def test_a_redirection_is_not_followed(sender: WebhookSender, receiver: Receiver) -> None:
-    receiver.moods, receiver.headers = [307], {"Location": receiver.url}
+    receiver.moods, receiver.headers = [302], {"Location": receiver.url}
 
     sent = sender.send(NOTICE, 1.0)
 
