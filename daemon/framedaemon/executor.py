@@ -85,6 +85,10 @@ class Executor(Protocol):
     settings: Settings
     """Replace them at any time: the next job has a worker that knows them."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is a worker, and it has answered."""
+
     def available(self, now: float) -> bool:
         """Whether a job may be ordered: none is at work, and the last start did not just fail."""
 

@@ -34,6 +34,7 @@ from framedaemon.ledger import ENDED, JobRow, Ledger
 from framedaemon.messages import Ended, EndKind, Finished, Order, Planned
 from framedaemon.plan import make_plan
 from framedaemon.recipe import InterpolateChoice, Recipe, StageChoice
+from framedaemon.requests import ask_to_prefer, pause, resume
 from framedaemon.service import Service
 from framedaemon.settings import Settings, read_settings
 from framedaemon.summary import PlanSummary
@@ -69,6 +70,14 @@ class Played:
         self.going = False
         self.heard: deque[Report] = deque()
 
+    @property
+    def ready(self) -> bool:
+        return True
+
+    @property
+    def pid(self) -> int | None:
+        return None
+
     def available(self, now: float) -> bool:
         return self.held is None
 
@@ -82,6 +91,10 @@ class Played:
 
     def put_off(self, job: str, now: float) -> None:
         self.held = None
+
+    def halt(self, now: float) -> None:
+        if self.held is not None:
+            self.fail("stopped")
 
     def poll(self, now: float) -> Sequence[Report]:
         heard, self.heard = list(self.heard), deque()
@@ -271,6 +284,21 @@ class Lives(RuleBasedStateMachine):
             job = data.draw(st.sampled_from(jobs))
             self.do(lambda: self.service._dispatch.cancel(job.id, service_module.time.time()))
 
+    @rule(now=st.sampled_from([False, True, None]))
+    def pause_or_resume(self, now: bool | None) -> None:
+        """By hand, with or without halting the job at work; None: go on."""
+        if now is None:
+            resume(self.instance)
+        else:
+            pause(self.instance, now, service_module.time.time())
+
+    @precondition(lambda self: self.alive())
+    @rule(data=st.data(), priority=st.integers(-1, 1))
+    def prefer(self, data: st.DataObject, priority: int) -> None:
+        jobs = self.rows()
+        if jobs:
+            ask_to_prefer(self.instance, data.draw(st.sampled_from(jobs)).id, priority)
+
     @rule(seconds=st.sampled_from(_CLOCKS))
     def set_clock(self, seconds: float) -> None:
         self.ahead += seconds
@@ -321,6 +349,7 @@ class Lives(RuleBasedStateMachine):
         if not self.alive():
             self.rise()
         self.mortal.rise()
+        resume(self.instance)
         for _ in range(_PASSES):
             self.now += _MINUTE
             self.service.tick(self.now)
