@@ -184,6 +184,7 @@ class Play:
         self._machine.until(
             lambda: self._run("find", f"{VIDEOS}/tmp/jobs", "-name", "000000.json", check=False), "a part"
         )
+        (pid,) = self._machine.show(UNIT, "MainPID")
         began = time.monotonic()
         self._machine.reboot()
         self._machine.until(lambda: self._machine.show(UNIT, "ActiveState")[0] == "active", "the service")
@@ -197,7 +198,7 @@ class Play:
         self._run("touch", f"{VIDEOS}/tmp/go")
         self._wait_for("long")
         self._run("rm", f"{VIDEOS}/tmp/go")
-        before = self._journal("--boot", "-1", "--unit", UNIT, "--lines", "8")
+        before = self._journal(f"_PID={pid}", "--lines", "4")
         check("job_halted" in before and "daemon_stopped" in before, before)
         receipt = json.loads(self._machine.path("/srv/disk/videos/long.json").read_text())
         check(receipt["resumed_at_frame"] == 200, str(receipt))
