@@ -6,8 +6,10 @@
     def generators():
         return [MyGenerator()]
 
-Version of these hooks: see `HOOKS_VERSION`. A hook gains arguments at most; implementations name only those
-they use, so they go on working.
+Version of these hooks: see `HOOKS_VERSION`. Within a version a hook may gain arguments, and an event, an option or a
+stage optional parts; nothing is taken away or renamed. Implementations name only the arguments that they use, so they
+go on working. A plugin that needs hooks of a later version says ``requires_hooks = 2`` in its module, and is broken, in
+those words, where they are not there.
 """
 
 from __future__ import annotations
@@ -39,31 +41,38 @@ class Hooks:
 
     @hookspec
     def generators(self) -> Sequence[AnyGenerator]:
-        """Generators to offer. Called once, when a process loads its plugins."""
+        """Generators to offer.
+
+        Called once in each process that loads plugins: the worker, when it starts; every command that asks for stages;
+        the process of the observers. What it raises makes the plugin broken, and so does what takes longer than 20 s.
+        """
         raise NotImplementedError
 
     @hookspec
     def interpolators(self) -> Sequence[AnyInterpolator]:
-        """Interpolators to offer. Called once, when a process loads its plugins."""
+        """Interpolators to offer; called as `generators` is."""
         raise NotImplementedError
 
     @hookspec
     def encoders(self) -> Sequence[AnyEncoder]:
-        """Encoders to offer. Called once, when a process loads its plugins."""
+        """Encoders to offer; called as `generators` is."""
         raise NotImplementedError
 
     @hookspec(firstresult=True)
     def memory_policy(self, stage: StageTask, estimate: Estimate, machine: Machine, attempt: int) -> Placement | None:
         """Where and how small ``stage`` is to work.
 
-        Called in the worker for each stage of each plan. ``attempt`` is 0 at first and one more each time the
-        stage ran out of memory. The implementation registered last is asked first; the first answer that is not
-        None counts. Raise OutOfMemory when nothing smaller is left to try.
+        Called where a job is planned, in the worker or in a command, for each stage of each plan. ``attempt`` is 0 at
+        first and one more each time the stage ran out of memory. The implementation registered last is asked first;
+        the first answer that is not None counts. Raise OutOfMemory when nothing smaller is left to try. Where it raises
+        anything else, takes longer than 20 s or answers what is not here, the next one answers, and the plan says so.
         """
 
     @hookspec
     def happened(self, event: Event) -> None:
-        """Something happened to a job (see `framedaemon.events`). Called in the service, one plugin at a time;
+        """Something happened to a job (see `framedaemon.events`).
 
-        a plugin that keeps raising here is muted. Be quick: the daemon waits.
+        Called in a process of its own beside the service, in the instance's folder, for one event after the other;
+        nobody waits for it. A plugin that raises, or takes longer than 20 s, three times in a row is muted, and one
+        that brings that process down at once; it is told again when the daemon starts or reads its settings anew.
         """
