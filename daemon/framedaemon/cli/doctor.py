@@ -78,7 +78,7 @@ def _print(one: Finding) -> None:
     from framedaemon.naming import show
 
     first, *rest = wrap(show(one.said), _WIDTH - 11, break_long_words=False, break_on_hyphens=False) or [""]
-    print(f"  {_coloured(f'{one.state:<9}', _STATES[one.state])}{first}")
+    print(f"  {_coloured(f'{one.state:<9}', _STATES[one.state])}{first}", flush=True)
     for line in rest:
         print(f"{'':<11}{line}")
     for line in one.mend.splitlines():

@@ -33,12 +33,12 @@ _FACTS = (
 def examine_running(patient: Patient) -> Iterator[Finding]:
     """The process that holds the instance, and the units that are to start it."""
     pid, root = daemon_pid(patient.instance), patient.instance.root
-    yield from _process(pid, patient)
+    units = [(scope, unit) for scope in ("--user", "--system") for unit in _ask(scope) if _names(unit, root)]
+    yield from _process(pid, patient, by_hand=not units)
     for other, place in others_at(Path("/proc"), pid):
         if _same(place / "input", patient.instance.input) and not _same(place, root):
             said = f"another daemon (process {other}, of {place}) takes pictures from the same input/"
             yield _finding("twice", "error", said, f"kill {other}  # or give one of them another input/")
-    units = [(scope, unit) for scope in ("--user", "--system") for unit in _ask(scope) if _names(unit, root)]
     for scope, unit in units:
         yield from judge_unit(scope, unit, pid, _lingers())
     if not units:
@@ -95,10 +95,10 @@ def others_at(processes: Path, mine: int | None) -> Iterator[tuple[int, Path]]:
                         yield int(process.name), target.parent.parent
 
 
-def _process(pid: int | None, patient: Patient) -> Iterator[Finding]:
+def _process(pid: int | None, patient: Patient, by_hand: bool) -> Iterator[Finding]:
     here = shlex.quote(str(patient.instance.root))
     if pid is None:
-        yield _finding("daemon", "ok", "no daemon runs", f"framedaemon run --instance {here}")
+        yield _finding("daemon", "ok", "no daemon runs", f"framedaemon run --instance {here}" if by_hand else "")
         return
     status = read_status(patient.instance.status)
     said = f"a daemon runs, process {pid}"

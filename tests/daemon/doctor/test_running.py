@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from framedaemon.doctor.patient import admit
 from framedaemon.doctor.running import _names as names
 from framedaemon.doctor.running import examine_running, judge_unit, parse_units
 from framedaemon.instance import Instance
+from framedaemon.loop import lock
 from framedaemon.requests import daemon_pid
 from framedaemon.status import Status, write_status
 from living import make_instance
@@ -68,12 +70,12 @@ def test_another_daemon_at_the_same_input_is_an_error(tmp_path: Path) -> None:
 def test_a_daemon_that_says_nothing_any_more_is_an_error_and_what_it_said_last_too(tmp_path: Path) -> None:
     instance = make_instance(tmp_path)
 
-    with held(instance) as pid:
-        write_status(instance.status, Status(pid, time.time() - 600, False, None, ("input/ cannot be read",)))
+    with lock(instance):
+        write_status(instance.status, Status(os.getpid(), time.time() - 600, False, None, ("input/ cannot be read",)))
         said = [(one.state, one.said) for one in found(instance, "daemon")]
 
     assert said == [
-        ("error", f"a daemon runs, process {pid}, and has said nothing for 10 min"),
+        ("error", f"a daemon runs, process {os.getpid()}, and has said nothing for 10 min"),
         ("error", "input/ cannot be read"),
     ]
 
