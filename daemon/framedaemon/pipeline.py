@@ -157,7 +157,9 @@ class _Run:
         """Draw, fill and encode from part ``kept`` on."""
         plan = self.plan
         begin = self._beginning(plan.cuts[kept])
-        taken_meter, woven_meter = Meter(), Meter()
+        taken_meter, woven_meter = Meter(), Meter(self.shown.frames)
+        if plan.interpolate is not None:
+            woven_meter.watch = _reporter(self.report, plan.interpolate, plan.shown.frames)
         with ExitStack() as stack:
             drawn = self._drawn(begin, stack)
             fill: Fill = no_fill if plan.interpolate is None else self._load(plan.interpolate, stack)

@@ -27,16 +27,19 @@ class Progress:
     started: float
     """Wall clock."""
     stages: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """The frames that came out of each stage, of how many; the last one advances with the video."""
+    """The frames that came out of each stage, of how many, in the plan's order; the last one is the video's."""
     step: str = ""
     """What a stage does that gives no frames for a while: ``denoise 30 %``."""
     expected_seconds: float | None = None
     """For the whole job: by what earlier ones took, else by the stages' estimates."""
     begun: dict[str, tuple[int, float]] = field(default_factory=dict)
     """For each stage, where this attempt saw it first: at which frame, and when."""
+    order: list[str] = field(default_factory=list)
+    """The plan's stages: one that goes on where an attempt was cut short is heard of before those that it waits for."""
 
     def expect(self, plan: PlanSummary, history: History) -> None:
-        """Take the expected time from the plan; stages overlap, so the slowest counts."""
+        """Take order and expected time from the plan; stages overlap, so the slowest counts."""
+        self.order = [step.stage for step in plan.steps]
         known = (history.seconds(step.stage, plan.megapixels) for step in plan.steps)
         self.expected_seconds = max(
             seconds if seconds is not None else step.seconds for seconds, step in zip(known, plan.steps, strict=True)
@@ -46,6 +49,7 @@ class Progress:
         """A frame came out of ``stage``: number ``done`` of ``total``."""
         self.begun.setdefault(stage, (done, now))
         self.stages[stage] = (done, total)
+        self.stages = {name: self.stages[name] for name in self.order or self.stages if name in self.stages}
         self.step = ""
 
     def frames_per_second(self, now: float) -> float | None:

@@ -155,10 +155,11 @@ def test_a_run_times_every_stage_and_the_gate(finished: tuple[Bench, Made]) -> N
     assert all(seconds >= 0 for seconds in made.seconds.values())
 
 
-def test_a_run_reports_every_frame_drawn_and_every_frame_shown(finished: tuple[Bench, Made]) -> None:
+def test_a_run_reports_every_frame_drawn_filled_in_and_shown(finished: tuple[Bench, Made]) -> None:
     bench, _ = finished
 
     assert [told for told in bench.reports if told[0] == "squares"] == [("squares", n, 8) for n in range(1, 9)]
+    assert [told for told in bench.reports if told[0] == "blend"] == [("blend", n, 15) for n in range(1, 16)]
     assert [told for told in bench.reports if told[0] == "ffmpeg"] == [("ffmpeg", n, 15) for n in range(1, 16)]
 
 

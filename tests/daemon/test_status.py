@@ -77,6 +77,19 @@ def test_frames_that_were_there_already_say_nothing_of_the_pace() -> None:
     assert progress.remaining_seconds(now=160.0) == pytest.approx(300.0)
 
 
+def test_the_video_tells_the_pace_though_it_was_heard_of_first(ledger: Ledger) -> None:
+    """An attempt that goes on says first how much of the video is there."""
+    plan = make_plan(picture(), Recipe(), registry_of(), machine(), seed=1).summary()
+    progress = Progress("1-1", "photo.jpg", 2, 40.0)
+    progress.expect(plan, ledger.history)
+    first, *_, last = (step.stage for step in plan.steps)
+    for stage, done, now in ((last, 700, 100.0), (first, 700, 110.0), (first, 1000, 150.0), (last, 750, 160.0)):
+        progress.advance(stage, done, 1000, now)
+
+    assert list(progress.stages) == [first, last]
+    assert progress.remaining_seconds(now=160.0) == pytest.approx(300.0)
+
+
 def test_what_is_expected_is_the_slowest_stage_by_earlier_jobs_else_by_its_estimate(ledger: Ledger) -> None:
     plan = make_plan(picture(), Recipe(), registry_of(), machine(), seed=1).summary()
     progress = _progress()

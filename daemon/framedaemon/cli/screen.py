@@ -10,6 +10,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from rich.text import Text
 
@@ -211,7 +212,9 @@ def _errors(seen: Overview, pen: Pen) -> _Section:
 
 def _failure(failure: Failure, now: float, pen: Pen) -> Text:
     job = failure.job
-    return pen.text(f"{_clock(job.ended, now)}  {job.name}: {job.reason or job.state}", "red")
+    said = job.reason or job.state
+    named = said if said.startswith(PurePosixPath(job.name).name) else f"{job.name}: {said}"
+    return pen.text(f"{_clock(job.ended, now)}  {named}", "red")
 
 
 def _ended(seen: Overview, pen: Pen) -> _Section:

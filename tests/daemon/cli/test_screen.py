@@ -167,6 +167,12 @@ def test_failed_jobs_and_the_logs_warnings_stand_together_the_last_first() -> No
     assert at(BUSY, "good.jpg.mp4", height=60)
 
 
+def test_a_reason_that_begins_with_the_pictures_name_says_it_once() -> None:
+    failed = job("trip/bad.jpg", "failed", "bad.jpg is a text file", NOW - 400)
+
+    assert at(replace(IDLE, failures=(Failure(failed, None, None),)), "text file").endswith("  bad.jpg is a text file")
+
+
 def test_memory_and_disk_are_told_in_as_many_words_as_there_is_room_for() -> None:
     assert at(IDLE, "memory").endswith("50 GiB of 64 GiB free; worker 8 GiB, daemon 60 MiB")
     assert at(IDLE, "gpu").endswith("6 GiB of 24 GiB used; NVIDIA L4")
