@@ -1,6 +1,6 @@
 """Builds the package, looks into it, installs it where nothing else is, and has it make the demo's video.
 
-    python .ci/package.py          with a Python that has `build`; ends with 1 and a sentence at the first thing wrong
+    python .ci/package.py          with a Python that has `build` and `hatchling`; ends with 1 and a sentence at the first thing wrong
 
 Nothing is left behind but what `--keep FOLDER` asks for: the wheel and the sdist.
 """
@@ -60,7 +60,8 @@ def main() -> None:
 
 def _build(source: Path, out: Path, kind: str) -> Path:
     """The archive that ``source`` gives."""
-    _run(sys.executable, "-m", "build", kind, "--outdir", out, source, SOURCE_DATE_EPOCH=EPOCH)
+    # By the hatchling that is pinned, not by the newest one: another might give other bytes.
+    _run(sys.executable, "-m", "build", "--no-isolation", kind, "--outdir", out, source, SOURCE_DATE_EPOCH=EPOCH)
     (archive,) = out.iterdir()
     return archive
 
