@@ -21,6 +21,7 @@ from framedaemon.settings import show_bytes
 from framedaemon.usage import Disk
 
 _WIDEST = 120
+_NARROW = 50
 _LISTED = 10  # of each list, where the height is endless
 
 _FAILED = ("failed", "quarantined", "vanished")
@@ -108,8 +109,8 @@ def _header(seen: Overview, pen: Pen) -> Text:
     elif daemon.said is None:
         state = f"starting, process {daemon.pid}"
     else:
-        up = f"up {show_roughly(seen.at - daemon.since)}, " if daemon.since is not None else ""
-        state = f"{up}process {daemon.pid}"
+        up = f"up {show_roughly(seen.at - daemon.since)}" if daemon.since is not None else "up"
+        state = up if pen.width < _NARROW else f"{up}, process {daemon.pid}"
     return pen.row(Text.assemble(("framedaemon ", "bold"), seen.instance), Text(state, style))
 
 

@@ -189,6 +189,7 @@ def test_two_filesystems_are_told_apart() -> None:
 
 def test_a_daemon_that_is_starting_and_one_that_runs_say_so() -> None:
     assert at(IDLE, "/srv/videos").endswith("up 2 d 03 h, process 4711")
+    assert at(IDLE, "/srv/videos", width=40).endswith("up 2 d 03 h")
     assert at(replace(IDLE, daemon=Daemon(4711)), "/srv/videos").endswith("starting, process 4711")
 
 
