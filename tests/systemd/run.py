@@ -235,6 +235,27 @@ class Play:
         check(left == "/etc/systemd/system/framedaemon.service.d", left)  # quick.conf is the operator's own
         check(len(self._run("find", "/srv/disk/videos", "-name", "*.mp4").splitlines()) == 5, "videos are gone")
 
+    def own(self) -> None:
+        """In a person's own systemd, without root."""
+        (uid,) = self._run("id", "--user", "ada").splitlines()
+        environ = [f"XDG_RUNTIME_DIR=/run/user/{uid}", "HOME=/home/ada"]
+        self._run("chmod", "711", "/root", "/root/.pyenv", check=False)  # where the tests' Python may lie
+        self._run("install", "--directory", "--owner=ada", "--mode=700", f"/run/user/{uid}")
+        manager = ["--quiet", "--uid=ada", "--property=Delegate=yes", *(f"--setenv={word}" for word in environ)]
+        self._run("systemd-run", *manager, "/lib/systemd/systemd", "--user")
+
+        def as_ada(*words: str, check: bool = True) -> str:
+            return self._run("runuser", "--user", "ada", "--", "env", *environ, *words, check=check)
+
+        self._machine.until(
+            lambda: as_ada("systemctl", "--user", "is-system-running", check=False) == "running", "ada's systemd"
+        )
+        self._say(as_ada(COMMAND, "service", "install", "--user", "--instance", VIDEOS))
+        self._drop("own.jpg", PHOTO)
+        (facts,) = json.loads(as_ada(COMMAND, "service", "status", "--user", "--json"))
+        check((facts["active"], facts["enabled"]) == ("active", True), str(facts))
+        as_ada(COMMAND, "service", "uninstall", "--user", "--instance", VIDEOS)
+
     def _put(self, name: str, photo: Path | None, sidecar: str) -> None:
         """Drop a photo, its sidecar first, as ada's."""
         folder = self._machine.path(f"{VIDEOS}/input")
@@ -316,6 +337,7 @@ SCENES: tuple[tuple[str, Callable[[Play], None]], ...] = (
     ("how it stands, and a second install", Play.look),
     ("several instances", Play.several),
     ("uninstalled, and everything else stays", Play.uninstall),
+    ("a service of one's own", Play.own),
 )
 
 
