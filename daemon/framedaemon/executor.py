@@ -102,10 +102,7 @@ class Executor(Protocol):
         """The job that was planned is not to run now; it will be ordered again."""
 
     def halt(self, now: float) -> None:
-        """Have the job that runs end soon, where another attempt can go on; `Ended`, or `Finished`, will come of it.
-
-        The worker ends with it, so that the device's memory is free. Asked again, it changes nothing.
-        """
+        """Have the job that runs end soon, where another can go on, and the worker with it: its memory is free then."""
 
     def poll(self, now: float) -> Sequence[Report]:
         """What has been heard since the last call. A worker that died or hangs has `Ended` its job."""
@@ -300,25 +297,23 @@ class LocalExecutor:
     def _clocks(self, now: float) -> tuple[EndKind, str, str] | None:
         """How the worker failed, if it did: the kind, for a person, and `Ended.cause`."""
         assert self._process is not None
-        worker, code = self.settings.worker, self._process.poll()
+        worker, code, last_words = self.settings.worker, self._process.poll(), self._printed.last_words
         if code is None and self._hung_up:
             with suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(_LAST_SECONDS)
         if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
-            words = self._printed.last_words()
-            return "memory", f"the worker was ended by the kernel: memory ran out{words}", "out of memory"
+            return "memory", f"the worker was ended by the kernel: memory ran out{last_words()}", "out of memory"
         if code is not None:
             said, cause = how_it_ended(code)
-            return "crashed", f"the worker {said}{self._printed.last_words()}", cause
+            return "crashed", f"the worker {said}{last_words()}", cause
         if self._hung_up:
-            return "crashed", f"the worker {self._hung_up}{self._printed.last_words()}", "line lost"
+            return "crashed", f"the worker {self._hung_up}{last_words()}", "line lost"
         if not self._ready and now - self._started > worker.start_seconds:
-            reason = f"the worker was not ready within {worker.start_seconds:g} s{self._printed.last_words()}"
-            return "stalled", reason, "not ready"
+            return "stalled", f"the worker was not ready within {worker.start_seconds:g} s{last_words()}", "not ready"
         if self._ready and now - self._heard > worker.heartbeat_seconds:
             return "stalled", f"the worker gave no sign of life for {worker.heartbeat_seconds:g} s", "no sign of life"
         if self._trust.hangs(now):
-            return "stalled", f"the worker hung{self._printed.last_words()}", "plugin hangs"
+            return "stalled", f"the worker hung{last_words()}", "plugin hangs"
         if self._halt_by is not None and now >= self._halt_by:
             return "stopped", "it was to halt, did not in time, and was ended; what it left lets it go on", "halted"
         if self._job is not None and self._ready and now - self._advanced > worker.stall_seconds:
