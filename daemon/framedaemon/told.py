@@ -15,7 +15,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from framedaemon.database import open_database
@@ -103,7 +103,8 @@ def forget_others(folder: Path, known: Collection[Path]) -> None:
     """Remove what is remembered of targets that are none any more."""
     for path in folder.glob("*.json"):
         if path not in known:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # read-only by now: the next start tries again
+                path.unlink()
 
 
 LEDGER_TROUBLE = (sqlite3.Error, SettingsError, OSError)
