@@ -22,6 +22,8 @@ from framedaemon.instance import Instance
 from framedaemon.intake import Intake
 from framedaemon.ledger import Ledger
 from framedaemon.loop import _Loop, lock, serve
+from framedaemon.observers import Observers
+from framedaemon.plugins import new_registry
 from framedaemon.requests import ask_to_cancel, daemon_pid
 from framedaemon.service import Service
 from framedaemon.settings import read_settings
@@ -388,7 +390,8 @@ def test_a_ledger_that_cannot_be_written_costs_no_report_of_the_worker(instance:
     drop(instance, "a.png", SIDECAR)
 
     with living(instance) as service, Signals() as signals:
-        loop = _Loop(instance, read_settings(instance.config), service, signals, Notifier())
+        observers = Observers(instance, new_registry())
+        loop = _Loop(instance, read_settings(instance.config), service, signals, Notifier(), observers)
         wait_until(lambda: loop._tick() and drawing(instance), "the job")
         service._ledger._db.execute("PRAGMA query_only = ON")
         (instance.tmp / "go").touch()
@@ -397,6 +400,7 @@ def test_a_ledger_that_cannot_be_written_costs_no_report_of_the_worker(instance:
             service.tick(0.0)
         service._ledger._db.execute("PRAGMA query_only = OFF")
         wait_until(lambda: loop._tick() and service.idle, "the end")
+        observers.close()
 
     (job,) = jobs_of(instance)
     assert (job.state, job.attempts) == ("done", 1)
