@@ -169,6 +169,7 @@ def test_a_worker_that_hangs_in_a_plugin_is_replaced_by_one_without_it_although_
 
     executor.order(ORDER, time.monotonic())
     ready = poll_until(executor, Ready)
+    executor.end()
 
     assert isinstance(ready, Ready)
     assert "not ready within 4 s" in ready.broken["hangs"]
@@ -176,7 +177,7 @@ def test_a_worker_that_hangs_in_a_plugin_is_replaced_by_one_without_it_although_
 
 def test_a_job_that_does_not_halt_in_time_is_ended_with_its_worker_and_may_go_on(tmp_path: Path) -> None:
     executor = executor_in(tmp_path, "halt_seconds = 0.1")
-    executor.order(ORDER, time.monotonic())
+    executor.start(time.monotonic())
     poll_until(executor, Ready)
     executor._job = "j"  # as one that hangs
     pid = executor.pid
@@ -226,6 +227,7 @@ def test_a_worker_whose_line_a_plugin_closes_is_replaced_at_once_by_one_without_
     executor.order(ORDER, time.monotonic())
 
     ready = poll_until(executor, Ready)
+    executor.end()
 
     assert isinstance(ready, Ready)
     assert "closed its line" in ready.broken["closes"]
@@ -240,6 +242,7 @@ def test_a_worker_of_another_version_that_cannot_be_understood_is_replaced(tmp_p
     executor.order(ORDER, time.monotonic())
 
     ready = poll_until(executor, Ready)
+    executor.end()
 
     assert isinstance(ready, Ready)
     assert '{"say": "hello"}' in ready.broken["speaks"]
