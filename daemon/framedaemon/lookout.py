@@ -195,7 +195,8 @@ def job_facts(row: JobRow) -> Job:
     """A row of the ledger for people and scripts."""
     output = show(row.output) if row.output else None
     reason = show(row.reason.partition("\n")[0])
-    return Job(row.id, show(row.name), row.state, output, row.attempts, reason, row.created, row.started, row.ended)
+    times = (row.created, row.started, row.ended)
+    return Job(row.id, show(row.name), row.state, output, row.attempts, reason, *times, row.priority)
 
 
 def place_of(drop: DropRow) -> PurePosixPath:

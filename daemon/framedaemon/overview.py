@@ -74,6 +74,8 @@ class Job:
     created: float
     started: float | None
     ended: float | None
+    priority: int = 0
+    """Larger goes first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,8 @@ def jobs(
         print_json([asdict(row) for row in rows])
         return
     for row in rows:
-        print(f"{row.id}  {row.state:<12}{row.name}  {row.output or row.reason}".rstrip())
+        preferred = f"priority {row.priority:+d}" if row.priority and row.ended is None else ""
+        print("  ".join(filter(None, (row.id, f"{row.state:<10}", row.name, preferred, row.output or row.reason))))
 
 
 def show(

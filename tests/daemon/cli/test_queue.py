@@ -125,6 +125,16 @@ def test_jobs_are_listed_one_a_line_the_newest_first(command: Commands, instance
     assert [line.split()[0] for line in said.out.splitlines()] == [job.id for job in jobs_of(instance)[::-1]]
 
 
+def test_jobs_tell_a_priority_while_it_counts(command: Commands, instance: Instance) -> None:
+    ledger = Ledger(instance.ledger)
+    ledger.claiming([("d9", "first.png", None, None)], 9e9)
+    ledger.add_job("d9", 1, "{}", "first", 7, 9e9)
+    ledger.close()
+
+    assert command("jobs").out.splitlines()[0].split() == ["d9-1", "queued", "first.png", "priority", "+7"]
+    assert [job["priority"] for job in command("jobs", "--json").json] == [7, 0, 0, 0]
+
+
 def test_jobs_can_be_chosen_by_state_name_and_number(command: Commands, instance: Instance) -> None:
     assert [job["name"] for job in command("jobs", "--json", "--state", "done").json] == ["good.png"]
     assert [job["name"] for job in command("jobs", "--json", "--name", "pets/*").json] == ["pets/bad.png"]
