@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_args, get_origin
 
@@ -12,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from framedaemon import JobRejected
 from framedaemon.stages import Options
+from framedaemon.testing.stopwatch import Stopwatch
 
 PATIENCE = 2.0
 """Seconds: a plan is made while a person waits, on machines slower than yours."""
@@ -52,7 +52,7 @@ def check_answers(options: Options, ask: Callable[[Any], object]) -> None:
 
 
 def _check_answer(options: Options, said: str, ask: Callable[[Any], object]) -> None:
-    began = time.monotonic()
+    watch = Stopwatch()
     try:
         ask(options)
     except JobRejected:
@@ -62,7 +62,7 @@ def _check_answer(options: Options, said: str, ask: Callable[[Any], object]) -> 
             f"with {said} in a recipe it raised {type(error).__name__}: {error}. Either the option's field has a "
             "range, Field(…, ge=…, le=…), or promise and estimate refuse it in words: raise JobRejected"
         ) from error
-    seconds = time.monotonic() - began
+    seconds = watch.seconds
     assert seconds < PATIENCE, f"with {said} it took {seconds:.1f} s to answer: promise and estimate only count"
 
 
