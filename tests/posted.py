@@ -46,9 +46,10 @@ class Receiver:
 
     def answer(self, asked: BaseHTTPRequestHandler) -> None:
         body = asked.rfile.read(int(asked.headers["Content-Length"]))
+        status = self.moods.pop(0) if self.moods else 204  # whoever sees the post may set other moods
         self.posts.append(Post({key.lower(): value for key, value in asked.headers.items()}, body))
         self.hangs.wait(30)
-        asked.send_response(self.moods.pop(0) if self.moods else 204)
+        asked.send_response(status)
         for name, value in self.headers.items():
             asked.send_header(name, value)
         asked.end_headers()
