@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 
 from framedaemon.errors import FramedaemonError, SettingsError
 from framedaemon.instance import Instance
@@ -183,7 +184,7 @@ def user_for(instance: Instance, named: str | None) -> str:
     if user in ("root", "0"):
         raise SettingsError(
             f"{show(instance.root)} belongs to root, and what opens strangers' pictures should not be root. "
-            f"Say who it is to be with --run-as, and give that user the folder: `chown -R USER {show(instance.root)}`; "
+            f"Say who it is to be with --run-as, and give that user the folder: `chown -R USER {_typed(instance.root)}`; "
             "`useradd --system framedaemon` makes one for this"
         )
     try:
@@ -193,8 +194,13 @@ def user_for(instance: Instance, named: str | None) -> str:
     for folder in (instance.root, instance.tmp, instance.ledger):
         if folder.exists() and _owner(folder) != user:
             whose = f"{show(folder)} belongs to {_owner(folder)}, and the service is to run as {user}"
-            raise SettingsError(f"{whose}: `chown -R {user} {show(instance.root)}` gives it the folder")
+            raise SettingsError(f"{whose}: `chown -R {user} {_typed(instance.root)}` gives it the folder")
     return user
+
+
+def _typed(path: Path) -> str:
+    """As a shell takes it: half a name behind `chown -R` would be another folder."""
+    return show(quote(str(path)))
 
 
 def _owner(path: Path) -> str:

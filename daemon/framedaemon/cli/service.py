@@ -85,7 +85,10 @@ def uninstall(name: NameOption = None, user: UserOption = False, instance: Insta
     for path in manager.remove(unit):
         print(f"removed {path}")
     manager.call("daemon-reload")
-    print(f"{root} stays as it is: `framedaemon run --instance {quote(str(root))}` works on")
+    if root.is_dir():
+        print(f"{root} stays as it is: `framedaemon run --instance {quote(str(root))}` works on")
+    else:
+        print(f"{root} is not there any more: where it was moved to, `framedaemon service install` makes a new one")
 
 
 def status(
@@ -102,7 +105,7 @@ def status(
     units = manager.units()
     if name is not None:
         units = {unit: root for unit, root in units.items() if unit == unit_name(name)}
-    elif instance is not None or os.environ.get("FRAMEDAEMON_INSTANCE"):
+    if instance is not None or (name is None and os.environ.get("FRAMEDAEMON_INSTANCE")):
         here = open_instance(instance)[0]
         units = {unit: root for unit, root in units.items() if root == here.root}
     if not units:
@@ -140,8 +143,14 @@ def _refuse_another(manager: Manager, unit: str, here: Instance) -> None:
 
     units = manager.units()
     if units.get(unit, here.root) != here.root:
+        served, own = units[unit], " --user" if manager.user else ""
+        if not served.is_dir():
+            raise FramedaemonError(
+                f"{unit} serves {served}, which is not there: if that was moved to {here.root}, "
+                f"`framedaemon service uninstall{own} --instance {quote(str(served))}` first"
+            )
         raise FramedaemonError(
-            f"{unit} serves {units[unit]}: another one beside it needs a name, `framedaemon service install --name …`"
+            f"{unit} serves {served}: another one beside it needs a name, `framedaemon service install{own} --name …`"
         )
     for other, root in units.items():
         if other != unit and root == here.root:
@@ -184,9 +193,11 @@ def _meant(manager: Manager, name: str | None, instance: Path | None) -> tuple[s
     units = manager.units()
     if name is not None:
         unit = unit_name(name)
-        if unit in units:
-            return unit, units[unit]
-        raise FramedaemonError(f"{unit} is not in {manager.folder}")
+        if unit not in units:
+            raise FramedaemonError(f"{unit} is not in {manager.folder}")
+        if instance is not None and instance.resolve() != units[unit]:
+            raise FramedaemonError(f"{unit} serves {units[unit]}, not {instance.resolve()}: say one of the two")
+        return unit, units[unit]
     root = instance.resolve() if instance is not None else open_instance(None)[0].root  # it may be gone by now
     for unit, served in units.items():
         if served == root:

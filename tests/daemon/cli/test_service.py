@@ -228,3 +228,44 @@ def test_without_root_it_is_said_how_to_become_it(
 
     assert said.code == 1
     assert f"sudo {Path(sys.executable).parent / 'framedaemon'} service install" in said.err and "--user" in said.err
+
+
+def test_a_name_and_a_folder_that_do_not_belong_together_touch_nothing(
+    machine: Path, instance: Instance, service: Callable[..., Said], tmp_path: Path
+) -> None:
+    service("install", "--user", "--instance", instance.root, "--name", "cats")
+    other = make_instance(tmp_path / "other").root
+
+    gone = service("uninstall", "--user", "--name", "cats", "--instance", other)
+    status = service("status", "--user", "--name", "cats", "--instance", other)
+
+    assert gone.code == status.code == 1
+    assert f"framedaemon@cats.service serves {instance.root}, not {other}" in gone.err
+    assert "no such service" in status.err
+    assert (machine / "runs").exists()
+
+
+def test_a_moved_instance_is_told_how_its_service_follows(
+    machine: Path, instance: Instance, service: Callable[..., Said], tmp_path: Path
+) -> None:
+    service("install", "--user", "--instance", instance.root)
+    moved = instance.root.rename(tmp_path / "moved")
+
+    refused = service("install", "--user", "--instance", moved)
+    gone = service("uninstall", "--user", "--instance", instance.root)
+    again = service("install", "--user", "--instance", moved)
+
+    assert f"`framedaemon service uninstall --user --instance {instance.root}` first" in refused.err
+    assert f"{instance.root} is not there any more" in gone.out
+    assert (gone.code, again.code) == (0, 0)
+
+
+@needs_root
+def test_what_gives_the_folder_to_a_user_names_it_as_a_shell_takes_it(
+    machine: Path, service: Callable[..., Said], tmp_path: Path
+) -> None:
+    roots = make_instance(tmp_path / "my videos")
+
+    said = service("install", "--instance", roots.root, "--run-as", "nobody")
+
+    assert f"`chown -R nobody '{roots.root}'` gives it" in said.err
