@@ -184,8 +184,8 @@ def user_for(instance: Instance, named: str | None) -> str:
     if user in ("root", "0"):
         raise SettingsError(
             f"{show(instance.root)} belongs to root, and what opens strangers' pictures should not be root. "
-            f"Say who it is to be with --run-as, and give that user the folder: `chown -R USER {_typed(instance.root)}`; "
-            "`useradd --system framedaemon` makes one for this"
+            "Say who it is to be with --run-as, and give that user the folder: "
+            f"`chown -R USER {_typed(instance.root)}`; `useradd --system framedaemon` makes one for this"
         )
     try:
         pwd.getpwnam(user)
