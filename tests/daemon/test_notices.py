@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +25,11 @@ SOON = Patience(first_seconds=0.02, longest_seconds=0.05)
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
+    """Ends when every mailbox has ended: else the last lines of one would stand in the next test's log."""
+    before = set(threading.enumerate())
     with receiving() as receiver:
         yield receiver
+    wait_until(lambda: set(threading.enumerate()) <= before, "the mailboxes")
 
 
 @pytest.fixture
