@@ -10,6 +10,7 @@ import stat
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Protocol
 from framedaemon.audience import AppriseTarget, CommandTarget
 from framedaemon.naming import show
 from framedaemon.notice import Notice
+from framedaemon.offspring import MARK, kill_marked
 
 # sysexits.h: what a program ends with that wants to be asked again later.
 _TRY_AGAIN = os.EX_TEMPFAIL
@@ -66,7 +68,8 @@ class CommandSender:
     def __init__(self, target: CommandTarget, root: Path, environ: Mapping[str, str]) -> None:
         self._target = target
         self._root = root
-        self._environment = {name: environ[name] for name in _PASSED_ON if name in environ}
+        self._mark = f"notice {uuid.uuid4()}"
+        self._environment = {name: environ[name] for name in _PASSED_ON if name in environ} | {MARK: self._mark}
         self._process: subprocess.Popen[bytes] | None = None
         self._ended = False
         self._lock = threading.Lock()
@@ -102,6 +105,7 @@ class CommandSender:
         finally:
             _kill(process)  # what it left running goes too
             process.wait()
+            kill_marked(self._mark)  # in a session of its own as well
         said = f"; it said: {show(last)}" if last else ""
         if not in_time:
             return Sent(False, f"ran longer than {self._target.timeout_seconds:g} s and was killed{said}")
@@ -114,6 +118,7 @@ class CommandSender:
             self._ended = True
             if self._process is not None and self._process.returncode is None:
                 _kill(self._process)
+                kill_marked(self._mark)
 
 
 class AppriseSender:

@@ -100,6 +100,16 @@ def test_what_a_program_leaves_running_goes_with_it(tmp_path: Path) -> None:
     wait_until(lambda: _gone(child), "the child's end")
 
 
+def test_not_even_a_session_of_its_own_outlives_a_program(tmp_path: Path) -> None:
+    started = "setsid sh -c 'echo $$ > pid.part; mv pid.part pid; exec sleep 600' & "
+
+    sent = _shell(tmp_path, started + "while [ ! -e pid ]; do sleep 0.01; done").send(NOTICE, 1.0)
+
+    pid = int((tmp_path / "pid").read_text())
+    assert sent.ok
+    wait_until(lambda: _gone(pid), "its end")
+
+
 def test_a_program_ends_with_the_daemon(tmp_path: Path) -> None:
     sender = _shell(tmp_path, "touch here; sleep 300")
     sending = threading.Thread(target=sender.send, args=(NOTICE, 1.0))
