@@ -126,7 +126,7 @@ class Daemon:
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 60.0) -> int:
+    def wait(self, seconds: float = 180.0) -> int:
         """The exit code."""
         return self.process.wait(seconds)
 
@@ -175,7 +175,7 @@ def drawing(instance: Instance) -> bool:
     return False
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 180.0) -> None:
     """Poll until ``condition`` holds; fail after ``seconds``."""
     end = time.monotonic() + seconds
     while not condition():

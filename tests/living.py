@@ -176,7 +176,7 @@ def living(instance: Instance, registry: Registry | None = None) -> Iterator[Ser
         ledger.close()
 
 
-def tick_until(service: Service, done: Callable[[], bool], seconds: float = 60.0) -> None:
+def tick_until(service: Service, done: Callable[[], bool], seconds: float = 180.0) -> None:
     """Tick, as the loop does, until ``done``; fail after ``seconds``."""
     end = time.monotonic() + seconds
     while True:

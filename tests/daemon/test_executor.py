@@ -40,7 +40,7 @@ def executor(tmp_path: Path) -> Iterator[LocalExecutor]:
 
 
 def poll_until(executor: LocalExecutor, kind: type[Ready] | type[Ended]) -> Ready | Ended:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while time.monotonic() < end:
         for report in executor.poll(time.monotonic()):
             if isinstance(report, kind):

@@ -46,7 +46,7 @@ def test_sigterm_ends_an_idle_daemon_at_once(instance: Instance) -> None:
         assert daemon_pid(instance) == running.process.pid
         running.signal(signal.SIGTERM)
 
-        assert running.wait(10) == 0
+        assert running.wait(60) == 0
         assert running.said("daemon_stopped")
     assert daemon_pid(instance) is None
     assert not instance.status.exists()

@@ -27,7 +27,7 @@ def test_a_marked_process_is_ended_though_it_leads_a_session_of_its_own(tmp_path
 
     kill_marked(str(tmp_path))
 
-    assert process.wait(10) == -9
+    assert process.wait(60) == -9
     process.communicate()
 
 
@@ -36,7 +36,7 @@ def test_a_child_of_a_marked_process_is_ended_too(tmp_path: Path) -> None:
 
     kill_marked(str(tmp_path))
 
-    said, _ = parent.communicate(timeout=10)  # returns when nobody holds the pipe any more
+    said, _ = parent.communicate(timeout=60)  # returns when nobody holds the pipe any more
     assert parent.returncode == -9
     assert said == b""
 

@@ -265,7 +265,7 @@ def test_a_killed_service_loses_nothing_and_publishes_once(instance: Instance) -
     assert [name for name in files_below(instance.output) if name.endswith(".mp4")] == ["cat.mp4"]
 
 
-def _wait_for(condition: object, seconds: float = 30.0) -> None:
+def _wait_for(condition: object, seconds: float = 180.0) -> None:
     end = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]  # a plain callable
         assert time.monotonic() < end

@@ -84,7 +84,7 @@ class Machine:
         """A file inside, as the host reaches it."""
         return Path(f"/proc/{self.init}/root{inside}")
 
-    def until(self, condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = 180.0) -> Any:
         """Poll until ``condition`` holds; what it gave."""
         end = time.monotonic() + seconds
         while not (found := condition()):

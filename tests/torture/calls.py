@@ -27,7 +27,7 @@ REFUSED = "[encode]\nbit_depth = 9\n"
 _KILLED = (-9, 137)
 _LEDGER_WRITE = "pwrite64"
 _STEPS = {"fsync", "fdatasync", "syncfs", "renameat2", "rename", "renameat", "unlink", "unlinkat", "rmdir"}
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 180.0
 
 # So long after its picture was put away, nothing of a job is still to come.
 _REST_SECONDS = 0.3

@@ -73,7 +73,7 @@ DAY = 86_400
 YEAR = 365 * DAY
 
 # A job that waits may wait this long once the clock was set: its retry, a scan, a worker's start on a slow machine.
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 180.0
 
 # Summer time ends in central Europe at this moment, and clocks on the wall go from 3 back to 2.
 _BACK_TO_WINTER = 1_792_890_000

@@ -17,7 +17,7 @@ from torture.workbench import Daemon, Workbench, kill
 # ffmpeg lives about so long for one of our videos.
 _ENCODER_SECONDS = 0.08
 
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 180.0
 
 
 def service_killed(bench: Workbench, trials: int, rng: random.Random) -> Row:

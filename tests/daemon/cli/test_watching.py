@@ -91,7 +91,7 @@ class Screen:
 
     def read_until(self, words: bytes) -> bytes:
         said = b""
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while words not in said:
             assert time.monotonic() < end, said
             said += os.read(self._ours, 65536)
