@@ -11,6 +11,7 @@ A checkout of the project is itself an instance.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -137,10 +138,25 @@ def create(instance: Instance) -> None:
             problems.append(f"{folder}: cannot be made: {error.strerror}")
         except OSError as error:
             passing.append(f"{folder}: cannot be made: {error.strerror}")
+    for path in another_users(instance, os.geteuid()):
+        problems.append(
+            f"{path}: belongs to another user, as after a `sudo framedaemon`: "
+            "`framedaemon doctor` says how it is given back"
+        )
     if problems:
         raise SettingsError([*problems, *passing])
     if passing:
         raise FramedaemonError("\n".join(dict.fromkeys(passing)))
+
+
+def another_users(instance: Instance, uid: int) -> list[Path]:
+    """What a daemon of ``uid`` could not use of what one made before: it is another user's, and not for writing.
+
+    Where ``uid`` is not who asks, all that is another user's: what group and lists of rights allow is not known then.
+    """
+    made = (instance.tmp, instance.jobs, instance.lock, instance.ledger, instance.logs)
+    theirs = [path for path in made if path.exists() and path.stat().st_uid != uid]
+    return [path for path in theirs if uid != os.geteuid() or not os.access(path, os.W_OK)]
 
 
 def furnish(instance: Instance) -> None:

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
+import pwd
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from commands import drop_capabilities
 from framedaemon.errors import FramedaemonError, SettingsError
 from framedaemon.instance import INSTANCE_VARIABLE, Instance, create, find_instance
 
@@ -99,3 +104,18 @@ def test_nobody_else_may_look_at_the_pictures_at_work(tmp_path: Path) -> None:
 
     assert instance.jobs.stat().st_mode & 0o777 == 0o700
     assert instance.tmp.stat().st_mode & 0o055 == 0o055  # `framedaemon status` may be another user's
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
+def test_a_file_that_a_sudo_left_behind_is_named_before_anything_breaks_on_it(tmp_path: Path) -> None:
+    instance = Instance(tmp_path)
+    create(instance)
+    instance.ledger.touch(0o644)
+    os.chown(instance.ledger, pwd.getpwnam("nobody").pw_uid, -1)
+    asking = "import sys; from framedaemon.instance import *; create(Instance(Path(sys.argv[1])))"
+
+    said = subprocess.run(
+        [sys.executable, "-c", asking, tmp_path], capture_output=True, text=True, preexec_fn=drop_capabilities
+    )
+
+    assert f"SettingsError: {instance.ledger}: belongs to another user, as after a `sudo framedaemon`" in said.stderr

@@ -12,7 +12,7 @@ from framedaemon.checking import folder_problems
 from framedaemon.disk import free_bytes
 from framedaemon.doctor.finding import Finding, State
 from framedaemon.doctor.patient import Patient
-from framedaemon.instance import Instance
+from framedaemon.instance import Instance, another_users
 from framedaemon.naming import show
 from framedaemon.settings import Settings, show_bytes
 from framedaemon.watch import filesystem_of, sends_events
@@ -42,6 +42,7 @@ def examine_folders(patient: Patient) -> Iterator[Finding]:
     for said, mend in folder_problems(patient.instance):
         yield _finding("rights", "error", said, _mend(said, mend))
     places = look_at(patient.instance)
+    yield from _left_behind(patient.instance)
     yield from _owners(patient.instance, places)
     yield from judge_places(places, patient.settings)
     if places:
@@ -115,6 +116,15 @@ def _peculiar(place: Place, settings: Settings) -> Iterator[Finding]:
         yield _finding("limits", "warning", said, "format it as exfat, ntfs or ext4, or use another disk")
     elif place.ignores_case:
         yield _finding("case", "ok", f"{where}, which does not tell Photo.jpg from photo.jpg: names are numbered")
+
+
+def _left_behind(instance: Instance) -> Iterator[Finding]:
+    """What a `sudo framedaemon` left behind. The daemon's user is whose the folder is, as for `service install`."""
+    daemon = instance.root.stat().st_uid or os.geteuid()
+    for path in another_users(instance, daemon):
+        said = f"{path}: belongs to {_user(path.stat().st_uid)}; a daemon of {_user(daemon)} cannot use it"
+        mend = f"sudo chown -R {_user(daemon)} {quote(str(instance.root))}"
+        yield _finding("rights", "error" if daemon == os.geteuid() else "warning", said, mend)
 
 
 def _owners(instance: Instance, places: list[Place]) -> Iterator[Finding]:

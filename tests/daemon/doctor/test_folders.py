@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import subprocess
 import sys
 import time
@@ -136,3 +138,17 @@ def test_a_share_is_looked_through_and_that_is_no_fault_unless_events_are_waited
 def test_room_is_asked_for_once_on_each_disk(instance: Instance) -> None:
     assert len({place.device for place in look_at(instance)}) == 1
     assert sum(one.name == "room" for one in examine_folders(admit(instance, 0.0))) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
+def test_what_a_sudo_left_behind_is_told_with_the_command_that_gives_it_back(instance: Instance) -> None:
+    nobody = pwd.getpwnam("nobody").pw_uid
+    os.chown(instance.root, nobody, -1)
+    for path in (instance.tmp, instance.jobs, instance.logs):
+        os.chown(path, nobody, -1)
+    instance.lock.touch()
+
+    (one,) = bad(instance)
+
+    assert one.said == f"{instance.lock}: belongs to root; a daemon of nobody cannot use it"
+    assert one.mend == f"sudo chown -R nobody {instance.root}"
