@@ -154,7 +154,7 @@ def another_users(instance: Instance, uid: int) -> list[Path]:
 
     Where ``uid`` is not who asks, all that is another user's: what group and lists of rights allow is not known then.
     """
-    made = (instance.tmp, instance.jobs, instance.lock, instance.ledger, instance.logs)
+    made = (instance.tmp, instance.jobs, instance.lock, instance.ledger)
     theirs = [path for path in made if path.exists() and path.stat().st_uid != uid]
     return [path for path in theirs if uid != os.geteuid() or not os.access(path, os.W_OK)]
 
