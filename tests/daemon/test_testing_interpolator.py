@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -221,3 +223,27 @@ def test_gaps_share_their_frames() -> None:
 
     assert all(one.x1 is two.x0 for one, two in pairwise(gaps))
     assert not any(frame.flags.writeable for frame in frames)
+
+
+STINGY = """
+from framedaemon import Estimate
+from framedaemon.yours.interpolator import Yours
+
+
+class Stingy(Yours):
+    def estimate(self, takes, gives, options):
+        return Estimate(ram=1_000_000, seconds=1)
+"""
+
+
+def test_an_estimate_that_is_too_low_for_a_picture_of_usual_size_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stingy.py").write_text(STINGY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("stingy")
+    contract = InterpolatorContract()
+    stage = module.Stingy()
+
+    with pytest.raises(AssertionError, match=r"it took \d+\.\d MiB and Estimate.ram said 1.0"):
+        contract.test_it_takes_no_more_memory_than_it_said(stage, stage.options(), SPEC, Placement(), (961, 541))

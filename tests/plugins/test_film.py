@@ -62,6 +62,11 @@ class TestFilm(InterpolatorContract):
         return 61, 57
 
     @pytest.fixture
+    def large(self, size: tuple[int, int]) -> tuple[int, int]:
+        """As small as the others: what large frames take is measured below, once."""
+        return size
+
+    @pytest.fixture
     def takes(self, size: tuple[int, int]) -> ClipSpec:
         """8 bits alone: 16 are the driver's work and tested there, and a pass reads 138 MB of weights."""
         return ClipSpec(width=size[0], height=size[1], frames=5, fps=Fraction(16))

@@ -37,6 +37,11 @@ class TestRife(InterpolatorContract):
         return AUTO
 
     @pytest.fixture
+    def large(self, size: tuple[int, int]) -> tuple[int, int]:
+        """As small as the others: what large frames take is measured below, once."""
+        return size
+
+    @pytest.fixture
     def models(self, models_with: Callable[[str], Path]) -> Path:
         return models_with("rife-4.25")
 

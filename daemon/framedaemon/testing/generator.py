@@ -31,7 +31,7 @@ from framedaemon import (
     Source,
 )
 from framedaemon.testing.asking import check_answers
-from framedaemon.testing.held import check_given_back, held
+from framedaemon.testing.held import check_given_back, closable, held
 from framedaemon.testing.measuring import Cost, check_light, check_memory, measure_stage
 
 
@@ -136,7 +136,7 @@ class GeneratorContract:
         self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, scratch: Scratch
     ) -> None:
         """An interpolator holds two neighbours: a buffer that is used again would make them one."""
-        with stage.load(placement, options) as generate, closing(_closable(generate(source, scratch))) as frames:
+        with stage.load(placement, options) as generate, closing(closable(generate(source, scratch))) as frames:
             first = next(frames)
             before = first.copy()
             next(frames, None)
@@ -168,7 +168,8 @@ class GeneratorContract:
             starts = (middle, len(whole) - 1, 0)
             parts = [_digests(generate(source, Scratch(tmp_path, start=start))) for start in starts]
 
-        assert parts == [whole[middle:], whole[-1:], whole]
+        same = parts == [whole[middle:], whole[-1:], whole]
+        assert same, "it says that it seeks: begin at `scratch.start`, and draw each frame from its number alone"
 
     def test_its_preview_is_a_cheaper_clip_of_the_same_seed(
         self, stage: Generator[Any], source: Source, options: GeneratorOptions
@@ -204,7 +205,7 @@ class GeneratorContract:
         before = held()
 
         with stage.load(placement, options) as generate:
-            frames = _closable(generate(source, _scratch(tmp_path / "second")))
+            frames = closable(generate(source, _scratch(tmp_path / "second")))
             next(frames)
             frames.close()
 
@@ -273,8 +274,3 @@ def _digest(
 def _scratch(folder: Path) -> Scratch:
     folder.mkdir()
     return Scratch(folder)
-
-
-def _closable(frames: Any) -> Any:
-    assert hasattr(frames, "close"), "the daemon closes a clip that it does not need to the end: yield the frames"
-    return frames

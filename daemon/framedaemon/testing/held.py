@@ -6,6 +6,7 @@ import gc
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from framedaemon import Frame
 
@@ -55,3 +56,9 @@ def check_given_back(before: dict[str, int]) -> None:
         f"it left {', '.join(kept)} behind: give back what `load` took in a `finally` behind its `yield`, "
         "and what a stream took in a `finally` of its own, since it may be closed in the middle"
     )
+
+
+def closable(stream: Any) -> Any:
+    """``stream``. Raises AssertionError where it cannot be closed in the middle."""
+    assert hasattr(stream, "close"), "the daemon closes a stream that it does not need to the end: yield, one by one"
+    return stream

@@ -33,7 +33,7 @@ from framedaemon import (
     Placement,
 )
 from framedaemon.testing.asking import check_answers
-from framedaemon.testing.held import MOST_HELD, Alive, check_given_back, held
+from framedaemon.testing.held import MOST_HELD, Alive, check_given_back, closable, held
 from framedaemon.testing.measuring import Cost, check_light, check_memory, measure_stage
 from framedaemon.testing.patterns import difference, draw_pattern, gaps_between, moving_frames, nearest_gap
 
@@ -57,6 +57,11 @@ class InterpolatorContract:
     def size(self) -> tuple[int, int]:
         """(width, height) of the frames that it is given."""
         return 129, 97
+
+    @pytest.fixture
+    def large(self) -> tuple[int, int]:
+        """(width, height) of the frames that its memory is measured with: large enough for that to show."""
+        return 961, 541
 
     @pytest.fixture(params=[8, 16], ids=["8 bit", "16 bit"])
     def takes(
@@ -111,9 +116,9 @@ class InterpolatorContract:
         first, second = (stage.estimate(takes, _doubled(takes), options) for _ in range(2))
         longer = stage.estimate(long, _doubled(long), options)
 
-        assert first == second
-        assert (longer.ram, longer.vram) == (first.ram, first.vram)
-        assert longer.seconds > first.seconds
+        assert first == second, "asked twice it says the same: what it says depends on its arguments alone"
+        assert (longer.ram, longer.vram) == (first.ram, first.vram), "memory does not depend on `frames`: they stream"
+        assert longer.seconds > first.seconds, "a longer clip takes more seconds"
 
     def test_every_option_is_answered_or_refused_at_its_limits(
         self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec
@@ -154,11 +159,12 @@ class InterpolatorContract:
 
         answers = _fill(stage, options, placement, gaps)
 
-        assert [_count(answer) for answer in answers] == [len(times) for times in asked]
+        counts = [_count(answer) for answer in answers]
+        assert counts == [len(times) for times in asked], "a gap is answered with one frame for each of its times"
         drawn = [(index, frame) for index, answer in enumerate(answers) for frame in _frames(answer)]
-        assert {frame.shape for _, frame in drawn} == {takes.shape}
-        assert {frame.dtype for _, frame in drawn} == {takes.dtype}
-        assert all(nearest_gap(frame, gaps) == index for index, frame in drawn)
+        assert {frame.shape for _, frame in drawn} == {takes.shape}, "frames are as large as those of their gap"
+        assert {frame.dtype for _, frame in drawn} == {takes.dtype}, "frames have the dtype of those of their gap"
+        assert all(nearest_gap(frame, gaps) == index for index, frame in drawn), "gaps are answered in their order"
 
     def test_frames_lie_where_the_motion_is_at_their_time(
         self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
@@ -168,7 +174,10 @@ class InterpolatorContract:
         gap = gaps[1]
         moved = difference(gap.x0, gap.x1)
 
-        early, middle, late = _frames(_fill(stage, options, placement, gaps)[1])
+        drawn = _frames(_fill(stage, options, placement, gaps)[1])
+
+        assert len(drawn) == 3, "a gap is answered with one frame for each of its times"
+        early, middle, late = drawn
 
         assert difference(early, gap.x0) < moved / 4, "at 1/16 a frame is close to x0"
         assert difference(late, gap.x1) < moved / 4, "at 15/16 a frame is close to x1"
@@ -214,7 +223,7 @@ class InterpolatorContract:
     ) -> None:
         gaps = gaps_between(moving_frames(takes), [HALF] * (takes.frames - 1))
 
-        with stage.load(placement, options) as fill, closing(_closable(fill(iter(gaps)))) as answers:
+        with stage.load(placement, options) as fill, closing(closable(fill(iter(gaps)))) as answers:
             first = _frames(next(answers))[0]
             before = first.copy()
             next(answers)
@@ -231,7 +240,7 @@ class InterpolatorContract:
 
         answers = _fill(stage, options, placement, apart)
 
-        assert [_count(answer) for answer in answers] == [1, 1]
+        assert [_count(answer) for answer in answers] == [1, 1], "one answer a gap, one frame a time"
         assert difference(_frames(answers[1])[0], draw_pattern(takes, 3.5)) < moved / 4
 
     def test_one_load_fills_several_streams(
@@ -243,7 +252,7 @@ class InterpolatorContract:
         with stage.load(placement, options) as fill:
             counts = [len(list(fill(iter(some)))) for some in (gaps[:2], [], gaps[2:])]
 
-        assert counts == [2, 0, 2]
+        assert counts == [2, 0, 2], "each stream is answered by itself, as often as it has gaps"
 
     def test_it_gives_back_what_it_took(
         self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
@@ -263,7 +272,7 @@ class InterpolatorContract:
         before = held()
 
         with stage.load(placement, options) as fill:
-            answers = _closable(fill(iter(gaps_between(moving_frames(takes), [HALF] * (takes.frames - 1)))))
+            answers = closable(fill(iter(gaps_between(moving_frames(takes), [HALF] * (takes.frames - 1)))))
             next(answers)
             answers.close()
 
@@ -282,10 +291,16 @@ class InterpolatorContract:
         check_light(measure(stage, options, placement, takes, fill=False))
 
     def test_it_takes_no_more_memory_than_it_said(
-        self, stage: Interpolator[Any], options: InterpolatorOptions, takes: ClipSpec, placement: Placement
+        self,
+        stage: Interpolator[Any],
+        options: InterpolatorOptions,
+        takes: ClipSpec,
+        placement: Placement,
+        large: tuple[int, int],
     ) -> None:
         """Resident memory at its peak, in a process of its own; libraries that `load` imports count."""
-        check_memory(measure(stage, options, placement, takes))
+        width, height = large
+        check_memory(measure(stage, options, placement, replace(takes, width=width, height=height, frames=3)))
 
 
 def measure(
@@ -332,8 +347,3 @@ def _breaking(gaps: Iterable[Gap]) -> Iterator[Gap]:
     yield next(taken)
     yield next(taken)
     raise ZeroDivisionError("this source breaks after two gaps")
-
-
-def _closable(answers: Any) -> Any:
-    assert hasattr(answers, "close"), "the daemon ends a stream that it does not need to the end: yield the answers"
-    return answers
