@@ -49,11 +49,13 @@ def plugins(json: JsonOption = False, instance: InstanceOption = None) -> None:
         said = registry.plugins.values()
         print_json([asdict(p) | {"lacks": {s: lacks[s] for s in p.stages if s in lacks}} for p in said])
     else:
+        wide = max(map(len, registry.plugins), default=0) + 2
         for plugin in registry.plugins.values():
-            print(f"{plugin.name:<12}{plugin.state:<10}{', '.join(plugin.offers) or plugin.reason}  ({plugin.origin})")
+            offers = ", ".join(plugin.offers) or plugin.reason
+            print(f"{plugin.name:<{wide}}{plugin.state:<10}{offers}  ({plugin.origin})")
             for stage in plugin.stages:
                 if stage in lacks:
-                    print(f"{'':<12}{stage} cannot work here: {lacks[stage]}")
+                    print(f"{'':<{wide}}{stage} cannot work here: {lacks[stage]}")
     raise typer.Exit(1 if any(registry.broken()) else 0)
 
 

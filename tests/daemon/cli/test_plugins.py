@@ -31,6 +31,15 @@ def test_plugins_are_listed_with_what_they_offer(command: Commands, instance: In
     assert facts["ffmpeg"]["origin"].startswith("framedaemon ")
 
 
+def test_a_long_name_stays_apart_from_what_is_said_of_it(command: Commands, instance: Instance) -> None:
+    name = "a_plugin_with_a_very_long_name"
+    (instance.plugins / f"{name}.py").touch()
+
+    (line,) = (line for line in command("plugins").out.splitlines() if line.startswith(name))
+
+    assert line.split()[:2] == [name, "ready"]
+
+
 def test_a_broken_plugin_is_listed_with_its_reason(command: Commands, instance: Instance) -> None:
     (instance.plugins / "broken.py").write_text("print('noise')\nraise RuntimeError('it is broken')\n")
 
