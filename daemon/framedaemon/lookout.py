@@ -72,6 +72,8 @@ class _Recorded:
 
     queue: tuple[tuple[JobRow, float | None], ...] = ()
     """With the seconds that each is expected to take."""
+    at_work: tuple[tuple[JobRow, float | None], ...] = ()
+    """The job at hand; where no daemon is there any more, it is the next one's first."""
     counts: dict[JobState, int] = field(default_factory=dict)
     ended: tuple[Job, ...] = ()
     failures: tuple[Failure, ...] = ()
@@ -119,13 +121,14 @@ class Lookout:
         said = self._status()
         daemon, progress = self._daemon(said), said.progress if said is not None else None
         current = _current(progress, now) if progress is not None else None
+        queue = recorded.queue if daemon is not None else (*recorded.at_work, *recorded.queue)
         return Overview(
             version=VERSION,
             instance=show(here.root),
             at=now,
             daemon=daemon,
             current=current,
-            queue=_queue(recorded.queue, current, bool(daemon and daemon.paused), now),
+            queue=_queue(queue, current, bool(daemon and daemon.paused), now),
             counts=recorded.counts,
             ended=recorded.ended,
             failures=recorded.failures,
@@ -170,6 +173,7 @@ class Lookout:
             running = next(iter(ledger.jobs("running", limit=1)), None)
             queue = in_turn(ledger.lookup.queue(), running.alike if running is not None else "", SHOWN)
             return _Recorded(
+                at_work=((running, forecast.seconds(running)),) if running is not None else (),
                 queue=tuple((row, forecast.seconds(row)) for row in queue),
                 counts=ledger.count(),
                 ended=tuple(job_facts(row) for row in ledger.lookup.ended(_ENDED, SHOWN)),

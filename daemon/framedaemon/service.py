@@ -209,7 +209,9 @@ class Service:
     def describe(self) -> str:
         """What the daemon does right now, in one line for people."""
         counts = self._ledger.count()
-        return describe(self._status(), sum(counts.get(state, 0) for state in ("queued", "waiting", "publishing")))
+        waiting = sum(counts.get(state, 0) for state in ("queued", "waiting", "publishing"))
+        stuck = self._ledger.jobs("waiting", "publishing", limit=1) if waiting and not self.busy else []
+        return describe(self._status(), waiting, stuck[0].reason if stuck else "")
 
     def write_status(self) -> None:
         """Say how far the job at hand is."""

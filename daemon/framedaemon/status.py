@@ -90,8 +90,8 @@ class Status:
     """Why no job is begun now: ``paused by hand``; empty when jobs are begun."""
 
 
-def describe(status: Status, waiting: int) -> str:
-    """What the daemon does, on one line for people; ``waiting``: jobs that are to come.
+def describe(status: Status, waiting: int, stuck: str = "") -> str:
+    """What the daemon does, on one line for people; ``waiting``: jobs that are to come; ``stuck``: what the last needs.
 
     ``photo.jpg: 120 of 321 frames, 2 min left; 14 wait``
     """
@@ -101,7 +101,7 @@ def describe(status: Status, waiting: int) -> str:
     if status.draining:
         said.append("ends after it" if status.progress is not None else "ends")
     if waiting:
-        said.append(f"{waiting} {'waits' if waiting == 1 else 'wait'}")
+        said.append(f"{waiting} {'waits' if waiting == 1 else 'wait'}{f': {stuck}' if stuck else ''}")
     return "; ".join(said)
 
 

@@ -93,6 +93,19 @@ def test_what_a_killed_daemon_left_behind_is_not_believed(instance: Instance, lo
     assert (seen.daemon, seen.current) == (None, None)
 
 
+def test_a_job_that_a_killed_daemon_had_at_work_is_still_to_be_made(
+    instance: Instance, ledger: Ledger, lookout: Lookout
+) -> None:
+    ledger.start(queue_job(ledger, "cut.jpg"), 2.0)
+    with _running(instance, _progress()):
+        meanwhile = lookout.look(NOW).queue
+
+    left = lookout.look(NOW).queue
+
+    assert (meanwhile.jobs, left.jobs) == (0, 1)
+    assert (left.next[0].job.name, left.next[0].job.state) == ("cut.jpg", "running")
+
+
 def test_a_daemon_that_is_just_coming_up_is_seen(instance: Instance, lookout: Lookout) -> None:
     with _running(instance):
         instance.status.unlink()

@@ -206,9 +206,12 @@ def test_a_full_disk_makes_a_job_wait_before_anything_is_loaded_and_it_goes_on_b
 
     with living(instance) as service:
         tick_until(service, lambda: any(job.state == "done" for job in jobs_of(instance)))
+        tick_until(service, lambda: not service.busy)
+        told = service.describe()
 
     waiting = next(job for job in jobs_of(instance) if job.name == "cat.png")
     assert waiting.state == "waiting"
+    assert told == f"idle; 1 waits: {waiting.reason}"
     assert waiting.strikes == 0
     assert "are needed" in waiting.reason
 

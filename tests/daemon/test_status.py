@@ -130,6 +130,12 @@ def test_one_job_waits_and_none_is_not_spoken_of() -> None:
     assert (describe(status, 1), describe(status, 0)) == ("idle; 1 waits", "idle")
 
 
+def test_what_a_job_waits_for_is_told_while_nothing_is_at_work() -> None:
+    status = Status(1, 160.0, False, None)
+
+    assert describe(status, 2, "the disk is full") == "idle; 2 wait: the disk is full"
+
+
 # --- the file
 
 

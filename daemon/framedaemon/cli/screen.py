@@ -183,6 +183,8 @@ def _queue(queue: Queue, moving: bool, pen: Pen) -> _Section:
 def _when(one: Queued, moving: bool, first: bool) -> str:
     if one.job.state in ("waiting", "publishing") and one.job.reason:
         return one.job.reason
+    if one.job.state == "running":
+        return "was at work when the daemon ended; goes on when one starts"
     takes = f"takes {show_roughly(one.expected_seconds)}" if one.expected_seconds is not None else ""
     starts = one.starts_in_seconds
     known = f"in {show_roughly(starts)}" if starts is not None and starts >= 1 else ""
