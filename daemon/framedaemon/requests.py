@@ -29,8 +29,21 @@ def ask_to_cancel(instance: Instance, job_id: str) -> bool:
 def _leave(instance: Instance, request: str) -> bool:
     folder = _folder(instance)
     folder.mkdir(exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        _hand_over(handle, 0o755, instance)
+    finally:
+        os.close(handle)
     (folder / request).touch()
     return _wake(instance)
+
+
+def _hand_over(handle: int, mode: int, instance: Instance) -> None:
+    """What root leaves is the daemon's to read and to remove. By its handle: a link in its place is not followed."""
+    if os.geteuid() == 0:
+        daemon = instance.tmp.stat()
+        os.fchmod(handle, mode)
+        os.fchown(handle, daemon.st_uid, daemon.st_gid)
 
 
 def _wake(instance: Instance) -> bool:
@@ -69,7 +82,10 @@ def pause(instance: Instance, now: bool, wall: float) -> bool:
     before = read_pause(instance)
     since, halts = (before.since, before.now or now) if before is not None else (wall, now)
     partial = instance.paused.with_suffix(".part")
-    partial.write_text(json.dumps({"since": since, "now": halts}), encoding="ascii")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="ascii") as file:
+        _hand_over(file.fileno(), 0o644, instance)
+        file.write(json.dumps({"since": since, "now": halts}))
     partial.replace(instance.paused)
     return _wake(instance)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -172,3 +173,30 @@ def test_a_daemon_that_has_not_said_its_number_yet_is_not_known(instance: Instan
         fcntl.flock(file, fcntl.LOCK_EX)
 
         assert daemon_pid(instance) is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, whose requests these are")
+def test_what_root_asks_for_the_daemons_user_can_read_and_remove(instance: Instance) -> None:
+    nobody = pwd.getpwnam("nobody")
+    os.chown(instance.tmp, nobody.pw_uid, nobody.pw_gid)
+    before = os.umask(0o077)
+
+    try:
+        pause(instance, now=True, wall=5.0)
+        ask_to_try(instance)
+    finally:
+        os.umask(before)
+
+    left = [(path.stat().st_uid, path.stat().st_mode & 0o777) for path in (instance.paused, instance.tmp / "requests")]
+    assert left == [(nobody.pw_uid, 0o644), (nobody.pw_uid, 0o755)]
+    assert read_pause(instance) == Pause(5.0, True)
+
+
+def test_a_pause_is_not_written_through_a_link(instance: Instance, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("kept")
+    instance.paused.with_suffix(".part").symlink_to(tmp_path / "precious")
+
+    pause(instance, now=False, wall=5.0)
+
+    assert (tmp_path / "precious").read_text() == "kept"
+    assert read_pause(instance) == Pause(5.0, False)
