@@ -238,7 +238,8 @@ def _print_status(manager: Manager, facts: dict[str, Any]) -> None:
     if facts["pid"] is not None:
         print(f"  process {facts['pid']} since {facts['since']}{memory}, restarted {facts['restarts']} times")
     if not facts["enabled"]:
-        print("  it does not start with the machine: `framedaemon service install` sees to it")
+        own = " --user" if manager.user else ""
+        print(f"  it does not start with the machine: `framedaemon service install{own}` sees to it")
     if facts["reload_needed"]:
         print("  its unit was changed: `systemctl daemon-reload`, and restart it")
     if facts["active"] not in ("active", "reloading"):
