@@ -11,6 +11,7 @@ from framedaemon.database import VERSION, open_database
 from framedaemon.doctor.finding import Finding
 from framedaemon.doctor.patient import Patient
 from framedaemon.ledger import Ledger
+from framedaemon.requests import read_pause
 from framedaemon.settings import show_bytes
 
 _LARGE_LOG_BYTES = 256 << 20
@@ -45,6 +46,11 @@ def examine_jobs(patient: Patient, ledger: Ledger) -> Iterator[Finding]:
     """What became of jobs, and what keeps them waiting."""
     here = f"--instance {quote(str(patient.instance.root))}"
     counts = ledger.count()
+    pause = read_pause(patient.instance)
+    if pause is not None:
+        since = f" for {_ago(patient.now - pause.since)}" if pause.since else ""
+        said = f"paused by hand{since}: no job is begun, whether or not a daemon runs"
+        yield Finding("jobs", "paused", "warning", said, f"framedaemon resume {here}")
     for breaker in ledger.breaker.standing():
         mend = f"framedaemon retry --waiting {here}  # when what the reason says is mended"
         yield Finding("jobs", "breaker", "error", breaker.describe(), mend)

@@ -13,6 +13,7 @@ from framedaemon.doctor.finding import Finding
 from framedaemon.doctor.patient import Patient, admit
 from framedaemon.doctor.records import examine_jobs
 from framedaemon.ledger import JobState, Ledger
+from framedaemon.requests import pause
 from living import make_instance
 
 NOW = 1_800_000_000.0
@@ -127,3 +128,12 @@ def test_a_queue_that_has_given_no_video_for_days_is_a_warning(patient: Patient)
     last = jobs(patient, "done", "queued", at=NOW - 3 * DAY)[-1]
 
     assert (last.state, last.said) == ("warning", "the last video is 3 days old; in the queue: 1 job")
+
+
+def test_a_pause_that_somebody_forgot_is_told_with_the_command_that_ends_it(patient: Patient) -> None:
+    pause(patient.instance, now=False, wall=NOW - 3 * DAY)
+
+    (one,) = [one for one in jobs(patient, "queued") if one.state != "ok"]
+
+    assert one.said == "paused by hand for 3 days: no job is begun, whether or not a daemon runs"
+    assert one.mend == f"framedaemon resume --instance {patient.instance.root}"
