@@ -126,6 +126,7 @@ class Plan:
             height=self.video.height,
             suffix=self.video.suffix,
             codec=self.video.codec,
+            pixel_format=self.video.pixel_format,
             temporary_bytes=self.need.temporary,
             video_bytes=self.need.video,
             video_copies=self.need.copies,

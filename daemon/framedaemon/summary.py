@@ -66,6 +66,8 @@ class PlanSummary(BaseModel):
     height: int
     suffix: str
     codec: str
+    pixel_format: str = ""
+    """As the file has it; empty in a ledger older than this."""
     temporary_bytes: int
     video_bytes: int
     """Estimated."""

@@ -21,6 +21,7 @@ def test_a_summary_says_what_is_made_of_what() -> None:
     assert summary.drawn == "32x24, 8 frames at 16 fps, 8 bit"
     assert summary.shown == "32x24, 15 frames at 32 fps, 8 bit"
     assert (summary.frames, summary.fps, summary.width, summary.height) == (15, "32", 32, 24)
+    assert summary.pixel_format == make_plan(picture(), Recipe(), registry_of(), machine(), seed=1).video.pixel_format
     assert [step.stage for step in summary.steps] == ["squares", "blend", "raw"]
 
 

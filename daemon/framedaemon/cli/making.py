@@ -281,7 +281,8 @@ def _print_plan(title: str, plan: PlanSummary, admission: int) -> None:
             said = ", ".join(f"{phase.name} {show_bytes(phase.working_bytes)}" for phase in step.phases)
             out.print(f"              one after the other: {said}")
     out.print(f"  drawn       {plan.drawn}")
-    out.print(f"  video       {plan.shown}, {plan.codec} {plan.width}x{plan.height} {plan.suffix or 'folder'}")
+    coded = f"{plan.codec} {plan.pixel_format} {plan.width}x{plan.height} {plan.suffix or 'folder'}"
+    out.print(f"  video       {plan.shown}; as {coded}")
     out.print(f"  memory      about {show_bytes(plan.ram_bytes)}")
     temporary = show_bytes(plan.temporary_bytes + (plan.video_copies - 1) * plan.video_bytes)
     video = show_bytes(plan.video_bytes)
