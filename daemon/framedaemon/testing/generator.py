@@ -151,7 +151,10 @@ class GeneratorContract:
 
         one, two = (_digest(stage, source, seeded, placement, folder) for folder in folders)
 
-        assert one == two, "seed every source of chance with options.seed: numpy.random.default_rng(options.seed)"
+        assert one == two, (
+            "seed every source of chance with options.seed, numpy.random.default_rng(options.seed), and write nothing "
+            "into what you were given"
+        )
 
     def test_it_goes_on_in_the_middle_as_if_it_had_come_along(
         self, stage: Generator[Any], source: Source, options: GeneratorOptions, placement: Placement, tmp_path: Path
