@@ -25,6 +25,9 @@ import numpy as np
 from framedaemon import ClipSpec, Estimate, GeneratorOptions, hookimpl
 
 
+LEFT = []
+
+
 class HostileOptions(GeneratorOptions):
     at: str = ""
     how: str = ""
@@ -42,6 +45,9 @@ def throw(kind):
 def leak():
     os.chdir("/")
     os.umask(0o777)
+    os.environ.clear()
+    os.closerange(0, 3)
+    LEFT.extend(open("/dev/null") for _ in range(1000))
     for _ in range(60):
         threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
 
