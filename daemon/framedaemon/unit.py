@@ -210,8 +210,9 @@ ExecReload=/bin/kill -HUP $MAINPID
 WatchdogSec={watchdog}
 TimeoutAbortSec=10
 LimitCORE=0
-# Exit code 2 is for what a person has to mend: config.toml, folders, a damaged ledger.
-Restart=on-failure
+# Whoever ended it, be it a plugin, unless systemd was asked to. Exit code 2 is for what a person has to mend:
+# config.toml, folders, a damaged ledger.
+Restart=always
 RestartPreventExitStatus=2
 RestartSec={restart}{back_off}
 # Told to end, the service itself ends its worker, which leaves a checkpoint; what is left after that is killed.
