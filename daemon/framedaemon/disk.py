@@ -52,8 +52,9 @@ class Shortage:
     """Bytes that would have to be, ``keep_free_bytes`` included."""
 
     def describe(self) -> str:
+        free, needed, lacking = map(show_bytes, (self.free, self.needed, self.needed - self.free))
         return (
-            f"{show_bytes(self.free)} are free in {self.folder}, {show_bytes(self.needed)} are needed; "
+            f"{free} are free in {self.folder}, {needed} are needed, {lacking} too few; "
             "the job goes on by itself when there is room"
         )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -96,6 +97,10 @@ def _decode(data: bytes, where: str) -> str:
 
 
 def _syntax(error: tomli.TOMLDecodeError, where: str) -> str:
+    twice = re.fullmatch(r"Cannot declare \('(.+)',?\) twice", error.msg)
+    if twice is not None:
+        name = twice[1].replace("', '", ".").removesuffix("'")
+        return f"{where} line {error.lineno}: there is a table [{name}] already"
     said = error.msg[:1].lower() + error.msg[1:]
     hint = "; text must stand in quotes" if error.msg == "Invalid value" else ""
     return f"{where} line {error.lineno}: {said}{hint}"

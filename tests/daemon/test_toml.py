@@ -50,6 +50,8 @@ def test_what_any_editor_writes_is_read(encoding: str, newline: str) -> None:
     [
         (b"a = 1\nb = = 2", "cat.toml line 2: invalid value; text must stand in quotes"),
         (b"a = 1\na = 2", "cat.toml line 2: cannot overwrite a value"),
+        (b"[a]\n[a]", "cat.toml line 2: there is a table [a] already"),
+        (b"[a.b]\n[a.b]", "cat.toml line 2: there is a table [a.b] already"),
         (b"a = 1\nb = '\xe9'", "cat.toml line 2: is not UTF-8 text; save the file as UTF-8"),
         ("a = 1".encode("utf-16-le"), "cat.toml: is not UTF-8 text (it holds NUL bytes); save the file as UTF-8"),
         (b"\xff\xfea", "cat.toml line 1: is not UTF-8 text; save the file as UTF-8"),
