@@ -1,6 +1,8 @@
 """Builds the package, looks into it, installs it where nothing else is, and has it make the demo's video.
 
-    python .ci/package.py          with a Python that has `build` and `hatchling`; ends with 1 and a sentence at the first thing wrong
+    python .ci/package.py          with a Python that has `build` and `hatchling`
+
+It ends with 1, and a sentence, at the first thing wrong.
 
 Nothing is left behind but what `--keep FOLDER` asks for: the wheel and the sdist.
 """
