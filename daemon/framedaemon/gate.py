@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from framedaemon.events import Event, WorkPaused, WorkResumed
-from framedaemon.gpu import Card, Unwatched, Watch, read_card
+from framedaemon.gpu import Card, Patient, Unwatched, Watch, read_card
 from framedaemon.hours import HoursSettings, is_open, opens_at, show_time
 from framedaemon.instance import Instance
 from framedaemon.log import get_log
@@ -80,7 +80,7 @@ class Gate:
         self._instance = instance
         self._mark = str(instance.root.resolve())
         self._tell = tell
-        self._card = CardGate(lambda device, uuid: read(device, uuid, self._mark))
+        self._card = CardGate(Patient(lambda device, uuid: read(device, uuid, self._mark)))
         self._told: frozenset[str] = frozenset()
         self._since = 0.0
 

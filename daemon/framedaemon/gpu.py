@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -62,6 +63,35 @@ def read_card(device: str, uuid: str, mark: str, environ: Mapping[str, str] = os
             pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
         raise Unwatched(f"the driver says nothing of {device}: {error}") from error
+
+
+class Patient:
+    """Asks in a thread and waits a moment: a driver that hangs with its card does not hang who asks."""
+
+    def __init__(self, read: Callable[[str, str], Card], seconds: float = 2.0) -> None:
+        self._read = read
+        self._seconds = seconds
+        self._asking: threading.Thread | None = None
+
+    def __call__(self, device: str, uuid: str) -> Card:
+        """What ``read`` answers. Raises Unwatched as it does, or where it has not answered yet, this time or before."""
+        answers: list[Card | Unwatched] = []
+
+        def ask() -> None:
+            try:
+                answers.append(self._read(device, uuid))
+            except Unwatched as unwatched:
+                answers.append(unwatched)
+
+        if self._asking is None or not self._asking.is_alive():
+            self._asking = threading.Thread(target=ask, name="card", daemon=True)
+            self._asking.start()
+            self._asking.join(self._seconds)
+        if not answers:
+            raise Unwatched(f"the driver does not answer when it is asked about {device}")
+        if isinstance(answers[0], Unwatched):
+            raise answers[0]
+        return answers[0]
 
 
 def uuid_of(device: str) -> str:

@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from framedaemon.gpu import Card, Unwatched, Watch, read_card
+from framedaemon.gpu import Card, Patient, Unwatched, Watch, read_card
 from framedaemon.offspring import MARK
 from framedaemon.settings import GpuSettings, SettingsError, read_settings
 
@@ -184,3 +185,39 @@ def test_a_card_cannot_be_cool_while_it_is_hot(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match=r"config.toml \[?gpu\]?: cool_celsius: 75 is not below hot_celsius, 70"):
         read_settings(tmp_path / "config.toml")
+
+
+def test_a_driver_that_hangs_is_waited_for_once_and_asked_again_when_it_has_answered() -> None:
+    card, answers = Card(40, 0, 0), threading.Event()
+    asked: list[str] = []
+
+    def read(device: str, uuid: str) -> Card:
+        asked.append(device)
+        answers.wait(60)
+        return card
+
+    patient = Patient(read, seconds=1.0)
+    with pytest.raises(Unwatched, match="does not answer"):
+        patient("cuda:0", "")
+    with pytest.raises(Unwatched, match="does not answer"):
+        patient("cuda:0", "")
+    waited = list(asked)
+    answers.set()
+    _let_end("card")
+
+    assert waited == ["cuda:0"]
+    assert patient("cuda:0", "") == card
+
+
+def test_what_cannot_be_learned_of_a_card_is_said_from_the_thread_too() -> None:
+    def read(device: str, uuid: str) -> Card:
+        raise Unwatched("there is no driver")
+
+    with pytest.raises(Unwatched, match="there is no driver"):
+        Patient(read)("cuda:0", "")
+
+
+def _let_end(name: str) -> None:
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(60)
