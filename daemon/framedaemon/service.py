@@ -229,18 +229,18 @@ class Service:
 
     def _next_pass(self, now: float, wall: float) -> float:
         due = [now + self._settings.inbox.rescan_seconds]
-        if not self._resting:
-            due.append(self._scan_allowed if self.woken else self._scan_due)
         if self.busy or self.upkeep.busy:
             due.append(self._status_due)
         check = self.executor.next_check()
         if check is not None:
             due.append(check)
-        waiting = self._ledger.next_due()
-        if self._closed is not None:
-            due.append(now + self._closed.until - wall)
-        elif waiting is not None and not self.busy and not self._resting and self.executor.available(now):
-            due.append(now + waiting - wall)
+        if not self._resting:
+            due.append(self._scan_allowed if self.woken else self._scan_due)
+            waiting = self._ledger.next_due()
+            if self._closed is not None:
+                due.append(now + self._closed.until - wall)
+            elif waiting is not None and not self.busy and self.executor.available(now):
+                due.append(now + waiting - wall)
         return max(now + _SHORTEST_PAUSE, min(due))
 
     def _follow_clock(self, wall: float) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from framedaemon.gate import Closed
 from framedaemon.hours import DAYS
 from framedaemon.instance import Instance
 from framedaemon.ledger import Ledger
@@ -156,3 +157,14 @@ def test_a_preferred_job_is_begun_before_those_that_came_earlier(instance: Insta
 def _job_log(instance: Instance, job: str) -> list[dict[str, object]]:
     lines = (instance.logs / "jobs" / f"{job}.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
+
+
+def test_a_daemon_that_drains_does_not_ask_again_and_again_whether_it_may_begin(instance: Instance) -> None:
+    with living(instance) as service:
+        service.draining = True
+        service._closed = Closed({"hours": "outside working hours"}, time.time() - 100, halts=False)  # they have begun
+        now = time.monotonic()
+
+        due = service.tick(now)
+
+    assert due - now > 0.5
