@@ -1,8 +1,8 @@
 # framedaemon in a container: docs/docker.md says how to build and run it.
 #
-#     docker build -t framedaemon .                                                           for CPUs
+#     docker build -t framedaemon --build-arg PIP_EXTRA_INDEX_URL=...                         for CPUs
 #     docker build -t framedaemon:cuda --build-arg BASE=nvidia/cuda:12.8.1-base-ubuntu24.04 \
-#         --build-arg PIP_EXTRA_INDEX_URL= --build-arg EXTRAS=rife,film,wan .                 for NVIDIA's GPUs
+#         --build-arg EXTRAS=rife,film,wan .                                                  for NVIDIA's GPUs
 ARG BASE=debian:bookworm-slim
 
 # Debian 12 and Ubuntu 24.04 bring Python 3.11 and 3.12. Versions of packages are the distribution's to choose.
@@ -13,8 +13,8 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 python3-venv \
     && rm -rf /var/lib/apt/lists/*
 ARG EXTRAS=rife
-# PyTorch's builds for CPUs are a tenth of those for GPUs, which come from the package index itself.
-ARG PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+# Where PyTorch's builds for CPUs lie, which are a tenth of those for GPUs: pytorch.org names the place.
+ARG PIP_EXTRA_INDEX_URL=
 WORKDIR /src
 COPY . .
 RUN python3 -m venv /opt/framedaemon \

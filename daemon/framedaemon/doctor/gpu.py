@@ -83,12 +83,13 @@ def _built_in(hardware: Hardware) -> Iterator[Finding]:
 def _torch(torch: dict[str, Any], hardware: Hardware) -> Iterator[Finding]:
     built = torch["cuda"] or torch["hip"]
     name = f"torch {torch['version']}"
+    again = _pip("install --force-reinstall torch")
+    if hardware.radeon_driver:
+        again += " --index-url …  # that of the builds for ROCm: pytorch.org names it"
     if not built and (hardware.nvidia_driver or hardware.radeon_driver):
-        index = " --index-url https://download.pytorch.org/whl/rocm6.4" if hardware.radeon_driver else ""
         said = f"{name} is built for the CPU only, and there is a GPU: it stands idle"
-        yield _finding("torch", "warning", said, _pip(f"install --force-reinstall torch{index}"))
+        yield _finding("torch", "warning", said, again)
     elif hardware.radeon_driver and not torch["hip"] and not hardware.nvidia_driver:
-        again = _pip("install --force-reinstall torch --index-url https://download.pytorch.org/whl/rocm6.4")
         yield _finding("torch", "warning", f"{name} is built for NVIDIA, and the GPU is AMD's", again)
     elif (hardware.nvidia_driver or hardware.radeon_driver) and not torch["devices"]:
         why = torch["fault"] or "it finds no device"

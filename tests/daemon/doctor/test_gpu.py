@@ -43,8 +43,8 @@ def test_a_gpu_that_torch_uses_is_well() -> None:
         (NVIDIA, CUDA_BUILD | {"devices": [H100 | {"free": GIB}]}, DRIVER, "warning", "has the rest", "nvidia-smi"),
         (NVIDIA, CUDA_BUILD | {"devices": [H100]}, "timed out", "error", "does not answer", "nvidia-smi"),
         (NVIDIA, CUDA_BUILD | {"devices": [H100]}, None, "warning", "nvidia-ml-py", "framedaemon[nvidia]"),
-        (RADEON, CPU_BUILD, None, "warning", "it stands idle", "whl/rocm"),
-        (RADEON, CUDA_BUILD, None, "warning", "the GPU is AMD's", "whl/rocm"),
+        (RADEON, CPU_BUILD, None, "warning", "it stands idle", "builds for ROCm"),
+        (RADEON, CUDA_BUILD, None, "warning", "the GPU is AMD's", "builds for ROCm"),
         (Hardware(1, False, 0, False, ()), CUDA_BUILD, None, "warning", "its driver is not loaded", "modprobe nvidia"),
     ],
 )
