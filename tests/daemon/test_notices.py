@@ -221,8 +221,8 @@ def test_the_end_of_the_daemon_tells_the_last_and_waits_for_nobody_who_hangs(
 def test_what_could_not_be_told_is_told_by_the_next_daemon_once(instance: Instance, receiver: Receiver) -> None:
     receiver.moods = [500] * 1000
     with _telling(instance, _webhook(receiver), Patience(first_seconds=600.0)) as notices:
-        _publish(instance, "cat")
-        notices.happened(JobPublished("cat-1", "cat.jpg", "cat.mp4", 3, 1.0, 9, at=_AT))
+        ended = _publish(instance, "cat")
+        notices.happened(JobPublished("cat-1", "cat.jpg", "cat.mp4", 3, 1.0, 9, at=ended))
         _wait_for(receiver, 1)
     receiver.moods = []
 
@@ -271,17 +271,16 @@ def test_a_folder_that_cannot_be_written_costs_one_line(instance: Instance, rece
     assert [line["event"] for line in lines] == ["notices_off"]
 
 
-_AT = time.time() + 60.0
-
-
-def _publish(instance: Instance, id: str) -> None:
-    """A video that ends after the daemon has come to know its target."""
+def _publish(instance: Instance, id: str) -> float:
+    """A video that ends after the daemon has come to know its target; returns when."""
+    ended = time.time() + 60.0
     ledger = Ledger(instance.ledger)
     ledger.claiming([(id, f"{id}.jpg", None, None)], 1.0)
     ledger.add_job(id, 1, "{}", id, 0, 1.0)
     ledger.publishing(f"{id}-1", f"{id}.mp4")
-    ledger.finish(f"{id}-1", "done", "", _AT)
+    ledger.finish(f"{id}-1", "done", "", ended)
     ledger.close()
+    return ended
 
 
 def _wait_told(instance: Instance) -> None:
