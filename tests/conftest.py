@@ -44,8 +44,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _runs_daemons(item: pytest.Item) -> bool:
-    if item.path.parent.name in ("torture", "systemd"):
-        return True
+    folder = item.path.parent.name
+    if folder in ("torture", "systemd", "cli"):
+        return folder != "cli"  # commands start daemons, too, but end none for want of memory
     named = vars(item.getparent(pytest.Module).obj).values()  # type: ignore[union-attr]  # each test is in a module
     return any(getattr(thing, "__module__", "") == "living" for thing in named)
 
