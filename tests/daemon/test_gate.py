@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from framedaemon.events import Event, WorkPaused, WorkResumed
 from framedaemon.gate import Closed, Gate, by_hand, by_hours, together
@@ -125,12 +126,11 @@ def test_a_worker_on_a_cpu_waits_for_no_card(door: Door, worker: Ready | None) -
     assert door.looks == []
 
 
-def test_a_card_that_cannot_be_watched_keeps_no_job_and_is_told_once(
-    door: Door, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_card_that_cannot_be_watched_keeps_no_job_and_is_told_once(door: Door) -> None:
     door.card = Unwatched("nvidia-ml-py is not installed")
 
-    asked = [door.ask(0.0), door.ask(20.0), door.ask(40.0, worker=None)]
+    with capture_logs() as lines:
+        asked = [door.ask(0.0), door.ask(20.0), door.ask(40.0, worker=None)]
 
     assert asked == [None, None, None]
-    assert capsys.readouterr().out.count("nvidia-ml-py is not installed") == 1
+    assert [line["reason"] for line in lines] == ["nvidia-ml-py is not installed"]
