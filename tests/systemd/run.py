@@ -171,8 +171,8 @@ class Play:
         self._run("journalctl", "--sync")
         said = self._run("journalctl", "--unit", UNIT, "--output", "cat", "--no-pager")
         check("Watchdog timeout" in said and "Fatal Python error: Aborted" in said, said[-3000:])
-        stack = next(line for line in said.splitlines() if "loop.py" in line or "selectors.py" in line)
-        self._say(f"ended {seconds:.1f} s after it stood still, where it stood is in the journal:{stack}")
+        stood = next((line for line in said.splitlines() if line.lstrip().startswith("File ")), " somewhere")
+        self._say(f"ended {seconds:.1f} s after it stood still, where it stood is in the journal:{stood}")
         self._say(f"started anew as {self._machine.show(UNIT, 'MainPID')[0]}, and slow.mp4 is there")
 
     def reboot(self) -> None:
