@@ -26,6 +26,7 @@ from framedaemon.lookup import Lookup
 from framedaemon.naming import show
 from framedaemon.rows import (
     ENDED,
+    JOBS,
     STRIKES,
     AttemptRow,
     DropRow,
@@ -53,8 +54,6 @@ __all__ = [
     "RetryKind",
     "VideoRow",
 ]
-
-_JOBS = "SELECT jobs.*, drops.name AS name FROM jobs JOIN drops ON drops.id = jobs.drop_id"
 
 _STARTABLE = "state IN ('queued', 'waiting')"
 _TRIED = "EXISTS (SELECT 1 FROM attempts WHERE job_id = jobs.id AND attempts.ended IS NULL)"
@@ -178,7 +177,7 @@ class Ledger:
         return self._db.execute(query, (stem,)).fetchone() is not None
 
     def job(self, id: str) -> JobRow | None:
-        row = self._db.execute(f"{_JOBS} WHERE jobs.id = ?", (id,)).fetchone()
+        row = self._db.execute(f"{JOBS} WHERE jobs.id = ?", (id,)).fetchone()
         return read_job(row) if row is not None else None
 
     def jobs(self, *states: JobState, limit: int = -1) -> list[JobRow]:
@@ -186,12 +185,12 @@ class Ledger:
         where = f"WHERE jobs.state IN ({','.join('?' * len(states))})" if states else ""
         if states and not ENDED.intersection(states):
             where += " AND jobs.ended IS NULL"  # these are few and have an index; those that ended pile up for years
-        query = f"{_JOBS} {where} ORDER BY jobs.created DESC, jobs.number DESC LIMIT ?"
+        query = f"{JOBS} {where} ORDER BY jobs.created DESC, jobs.number DESC LIMIT ?"
         return [read_job(row) for row in self._db.execute(query, (*states, limit))]
 
     def jobs_of(self, drop_id: str) -> list[JobRow]:
         """The jobs of a drop, in their order."""
-        return [read_job(row) for row in self._db.execute(f"{_JOBS} WHERE drop_id = ? ORDER BY number", (drop_id,))]
+        return [read_job(row) for row in self._db.execute(f"{JOBS} WHERE drop_id = ? ORDER BY number", (drop_id,))]
 
     def next_job(self, now: float, alike: str = "", priority: int = 0) -> JobRow | None:
         """The job to run next: by priority, then by its place in the queue; not one that waits until later.
@@ -201,7 +200,7 @@ class Ledger:
         One whose time is further away than any wait lasts was put off before the clock was set back: it is due.
         """
         query = (
-            f"{_JOBS} WHERE jobs.ended IS NULL AND jobs.state IN ('queued', 'waiting')"
+            f"{JOBS} WHERE jobs.ended IS NULL AND jobs.state IN ('queued', 'waiting')"
             " AND NOT (jobs.not_before > ? AND jobs.not_before <= ?)"
             f"{' AND jobs.alike = ? AND jobs.priority = ?' if alike else ''}"
             " ORDER BY jobs.priority DESC, jobs.queued,"
@@ -222,7 +221,7 @@ class Ledger:
             return self.jobs(cast(JobState, kind))
         last = "SELECT outcome FROM attempts WHERE job_id = jobs.id ORDER BY number DESC LIMIT 1"
         # a sidecar may be refused before anything is tried
-        query = f"{_JOBS} WHERE jobs.state IN ('failed', 'quarantined') AND coalesce(({last}), 'rejected') = ?"
+        query = f"{JOBS} WHERE jobs.state IN ('failed', 'quarantined') AND coalesce(({last}), 'rejected') = ?"
         return [
             read_job(row) for row in self._db.execute(f"{query} ORDER BY jobs.created DESC, jobs.number DESC", (kind,))
         ]

@@ -9,10 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterable
 
-from framedaemon.rows import JobRow, JobState, read_job
-
-JOBS = "SELECT jobs.*, drops.name AS name FROM jobs JOIN drops ON drops.id = jobs.drop_id"
-"""Jobs as `read_job` reads them."""
+from framedaemon.rows import JOBS, JobRow, JobState, read_job
 
 _TOOK = 200  # finished jobs that are looked at for how long their like takes
 

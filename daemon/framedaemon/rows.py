@@ -140,6 +140,10 @@ def read_drop(row: sqlite3.Row) -> DropRow:
     return DropRow(row["id"], name, sidecar, row["state"], rests, row["priority"], row["created"], last)
 
 
+JOBS = "SELECT jobs.*, drops.name AS name FROM jobs JOIN drops ON drops.id = jobs.drop_id"
+"""Jobs as `read_job` reads them."""
+
+
 def read_job(row: sqlite3.Row) -> JobRow:
     """A row of ``jobs`` with its drop's name."""
     values = {field.name: row[field.name] for field in fields(JobRow)}
