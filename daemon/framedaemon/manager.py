@@ -21,6 +21,7 @@ from framedaemon.instance import Instance
 from framedaemon.naming import show
 from framedaemon.settings import Settings
 from framedaemon.unit import OLDEST, Facts, check_name, drop_in_text, served_by, template_text, unit_text
+from framedaemon.watch import mounts_in
 from framedaemon.weights import folder_of, models_folder, stored_names
 
 UNIT = "framedaemon.service"
@@ -289,8 +290,7 @@ def _shares(instance: Instance) -> Iterator[Path]:
 
 def mount_points(mountinfo: str) -> set[Path]:
     """Where something is mounted, by its table: `os.path.ismount` misses what is bound from the same disk."""
-    fields = (line.split()[4] for line in mountinfo.splitlines())
-    return {Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), field)) for field in fields}
+    return {Path(point) for point, _ in mounts_in(mountinfo)}
 
 
 def _mount_of(folder: Path, mounts: set[Path]) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -154,15 +154,20 @@ def sends_events(kind: str) -> bool:
 def mounted_type(path: str, mounts: str) -> str:
     """The kind of file system at ``path`` after ``mounts``, the text of /proc/self/mountinfo."""
     best, kind = -1, ""
+    for mount, mounted in mounts_in(mounts):
+        point = mount.rstrip("/")
+        if len(point) >= best and (path == point or path.startswith(f"{point}/")):
+            best, kind = len(point), mounted
+    return kind
+
+
+def mounts_in(mounts: str) -> Iterator[tuple[str, str]]:
+    """Where something is mounted, and the kind of file system that is; ``mounts`` as for `mounted_type`."""
     for line in mounts.splitlines():
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
-        if len(fields) < 5 or not after:
-            continue
-        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4]).rstrip("/")
-        if len(point) >= best and (path == point or path.startswith(f"{point}/")):
-            best, kind = len(point), after.split(" ")[0]
-    return kind
+        if len(fields) >= 5 and after:
+            yield re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4]), after.split(" ")[0]
 
 
 def _identify(folder: Path) -> tuple[int, int] | None:
