@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -23,6 +24,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+# A shell starts what goes beside it, as `make test` does with one half of these, deaf to Ctrl-C, and it stays so for all
+# that it starts in turn.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadlines: a slow shared machine is no defect. CI draws the same examples every time.
 settings.register_profile("framedaemon", deadline=None, derandomize=True)
