@@ -25,8 +25,8 @@ os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-# A shell starts what goes beside it, as `make test` does with one half of these, deaf to Ctrl-C, and it stays so for all
-# that it starts in turn.
+# A shell starts what goes beside it deaf to Ctrl-C, as `make test` one half of these, and all that this starts in turn
+# would be so, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadlines: a slow shared machine is no defect. CI draws the same examples every time.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Generic, TypeVar
@@ -43,7 +42,7 @@ from framedaemon.requests import daemon_pid
 from framedaemon.settings import Settings
 from framedaemon.status import Progress, Status, read_status
 from framedaemon.summary import PlanSummary
-from framedaemon.trouble import said_plainly
+from framedaemon.trouble import read_ledger
 from framedaemon.turns import in_turn
 from framedaemon.usage import read_disks, read_memory
 from framedaemon.workspace import Workspace, bytes_below
@@ -166,9 +165,9 @@ class Lookout:
 
     def _read_ledger(self) -> _Recorded:
         here = self._instance
-        if not here.ledger.exists():
-            return _Recorded()  # no daemon has ever run here
-        with said_plainly(here.ledger), closing(Ledger(here.ledger, read_only=True)) as ledger:
+        with read_ledger(here.ledger) as ledger:
+            if ledger is None:
+                return _Recorded()
             forecast = Forecast(ledger.history, ledger.lookup.took())
             running = next(iter(ledger.jobs("running", limit=1)), None)
             queue = in_turn(ledger.lookup.queue(), running.alike if running is not None else "", SHOWN)

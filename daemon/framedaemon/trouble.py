@@ -10,12 +10,13 @@ from __future__ import annotations
 import errno
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from framedaemon.disk import Ballast, free_bytes
 from framedaemon.errors import FramedaemonError, SettingsError
+from framedaemon.ledger import Ledger
 from framedaemon.log import get_log
 from framedaemon.naming import show
 
@@ -89,3 +90,13 @@ def _damaged(ledger: Path, error: Exception) -> str:
         f"  2. in {show(ledger.parent)}, put {name} aside under another name, and {name}-wal and {name}-shm with it\n"
         "  3. start the daemon: it begins a new ledger, and puts what stands in jobs/ back into input/"
     )
+
+
+@contextmanager
+def read_ledger(path: Path) -> Iterator[Ledger | None]:
+    """The ledger at ``path`` to read, or None when no daemon has ever run there. Raises as `said_plainly` does."""
+    if not path.exists():
+        yield None
+        return
+    with said_plainly(path), closing(Ledger(path, read_only=True)) as ledger:
+        yield ledger

@@ -13,7 +13,7 @@ import pytest
 from framedaemon.disk import Ballast
 from framedaemon.errors import FramedaemonError, SettingsError
 from framedaemon.ledger import Ledger
-from framedaemon.trouble import is_full, once_there_is_room, said_plainly
+from framedaemon.trouble import is_full, once_there_is_room, read_ledger, said_plainly
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
@@ -116,6 +116,24 @@ def test_a_ledger_whose_middle_is_garbled_is_as_damaged(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="damaged"), said_plainly(path), closing(Ledger(path)) as ledger:
         ledger.count()
+
+
+def test_where_no_daemon_has_run_there_is_none_to_read(tmp_path: Path) -> None:
+    with read_ledger(tmp_path / "ledger.sqlite3") as ledger:
+        assert ledger is None
+    assert list(tmp_path.iterdir()) == [], "looking makes none"
+
+
+def test_what_is_read_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    Ledger(path).close()
+
+    with (
+        pytest.raises(FramedaemonError, match="cannot be used: attempt to write a readonly"),
+        read_ledger(path) as ledger,
+    ):
+        assert ledger is not None
+        ledger.try_now(0.0)
 
 
 def test_a_ledger_that_cannot_be_written_is_said_in_a_line(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,10 +69,7 @@ def _named(instance: Instance, word: str) -> str:
 
 def _waiting(instance: Instance) -> list[Waiting]:
     from framedaemon.approval import waiting_in
-    from framedaemon.ledger import Ledger
-    from framedaemon.trouble import said_plainly
+    from framedaemon.trouble import read_ledger
 
-    if not instance.ledger.exists():
-        return []  # no daemon has ever run here
-    with said_plainly(instance.ledger), closing(Ledger(instance.ledger, read_only=True)) as ledger:
-        return waiting_in(instance, ledger)
+    with read_ledger(instance.ledger) as ledger:
+        return waiting_in(instance, ledger) if ledger else []

@@ -84,17 +84,13 @@ def prefer(
 
     Example: framedaemon prefer 20261122T124530-9f3a1c77-1
     """
-    from contextlib import closing
 
-    from framedaemon.ledger import Ledger
     from framedaemon.requests import ask_to_prefer
-    from framedaemon.trouble import said_plainly
+    from framedaemon.trouble import read_ledger
 
     here, _ = open_instance(instance)
-    rows = dict.fromkeys(job)
-    if here.ledger.exists():
-        with said_plainly(here.ledger), closing(Ledger(here.ledger, read_only=True)) as ledger:
-            rows = {id: ledger.job(id) for id in rows}
+    with read_ledger(here.ledger) as ledger:
+        rows = {id: ledger.job(id) if ledger else None for id in job}
     said = {}
     for id, row in rows.items():
         if row is None or row.ended is not None:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,14 +63,13 @@ def prune(
 @contextmanager
 def _find(instance: Instance, settings: Settings, leftovers: bool) -> Iterator[Iterable[Stale]]:
     """What is to go, found while it is gone through."""
-    from framedaemon.ledger import Ledger
     from framedaemon.retention import find_leftovers, find_stale
-    from framedaemon.trouble import said_plainly
+    from framedaemon.trouble import read_ledger
 
-    if not instance.ledger.exists():
-        yield []  # no daemon has ever run here
-        return
-    with said_plainly(instance.ledger), closing(Ledger(instance.ledger, read_only=True)) as ledger:
+    with read_ledger(instance.ledger) as ledger:
+        if ledger is None:
+            yield []
+            return
         found = find_leftovers(instance, ledger) if leftovers else []
         yield chain(found, find_stale(instance, ledger, settings.retention, time.time()))
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, cast, get_args
 
@@ -45,10 +43,11 @@ def jobs(
     from fnmatch import fnmatchcase
 
     from framedaemon.lookout import job_facts
+    from framedaemon.trouble import read_ledger
 
     here, _ = open_instance(instance)
     wanted = [_known_state(state)] if state is not None else []
-    with _ledger(here) as ledger:
+    with read_ledger(here.ledger) as ledger:
         found = ledger.jobs(*wanted, limit=limit if name is None else -1) if ledger else []
     if name is not None:
         found = [row for row in found if fnmatchcase(row.name, name)][: limit if limit >= 0 else None]
@@ -79,9 +78,10 @@ def show(
     from framedaemon.cli.telling import tell
     from framedaemon.dossier import compile_dossier, find_jobs
     from framedaemon.errors import FramedaemonError
+    from framedaemon.trouble import read_ledger
 
     here, _ = open_instance(instance)
-    with _ledger(here) as ledger:
+    with read_ledger(here.ledger) as ledger:
         rows = find_jobs(here, ledger, job) if ledger else []
         found = [compile_dossier(here, ledger, row) for row in rows] if ledger else []
     if not found:
@@ -111,6 +111,7 @@ def retry(
     """
     from framedaemon.naming import show
     from framedaemon.retrying import put_back
+    from framedaemon.trouble import read_ledger
 
     if sum((bool(job), every, kind is not None, waiting)) != 1:
         raise typer.BadParameter("name jobs, or give one of --all, --kind and --waiting")
@@ -119,7 +120,7 @@ def retry(
     if waiting:
         _try_waiting(here, json)
         return
-    with _ledger(here) as ledger:
+    with read_ledger(here.ledger) as ledger:
         wanted = _failed(ledger, job or [], ended_so) if ledger else []
         drops = [ledger.drop(id) for id in dict.fromkeys(row.drop_id for row in wanted)] if ledger else []
     missing = set(job or []) - {row.id for row in wanted}
@@ -150,10 +151,11 @@ def cancel(
     Example: framedaemon cancel 20261122T124530-9f3a1c77-1
     """
     from framedaemon.requests import ask_to_cancel
+    from framedaemon.trouble import read_ledger
 
     here, _ = open_instance(instance)
     unknown, told = 0, dict[str, dict[str, bool]]()
-    with _ledger(here) as ledger:
+    with read_ledger(here.ledger) as ledger:
         rows = {id: ledger.job(id) if ledger else None for id in job}
     for id, row in rows.items():
         if row is None or row.ended is not None:
@@ -200,16 +202,3 @@ def _known_state(word: str) -> JobState:
         if state == word:
             return cast("JobState", word)
     raise typer.BadParameter(f"{word} is none of {', '.join(get_args(JobState))}", param_hint="--state")
-
-
-@contextmanager
-def _ledger(instance: Instance) -> Iterator[Ledger | None]:
-    """The ledger to read, or None when no daemon has ever run here."""
-    from framedaemon.ledger import Ledger
-    from framedaemon.trouble import said_plainly
-
-    if not instance.ledger.exists():
-        yield None
-        return
-    with said_plainly(instance.ledger), closing(Ledger(instance.ledger, read_only=True)) as ledger:
-        yield ledger
