@@ -9,13 +9,9 @@ keeps it from answering, is told no more until the settings are read again; the 
 from __future__ import annotations
 
 import json
-import os
 import queue
 import select
-import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -27,7 +23,7 @@ from framedaemon.hearing import write_event
 from framedaemon.hooks import PROJECT, hookimpl
 from framedaemon.instance import Instance
 from framedaemon.log import get_log
-from framedaemon.offspring import MARK, how_it_ended, kill_marked
+from framedaemon.offspring import end_marked, environment_less, how_it_ended, start_marked
 from framedaemon.plugins import LOAD_SECONDS, PluginInfo, Registry
 from framedaemon.printed import Printed
 from framedaemon.settings import Settings
@@ -43,8 +39,6 @@ _START_SECONDS = 60.0
 
 # What nobody has heard yet; a plugin that takes its time with a queue of thousands must not fill the memory.
 _MOST_EVENTS = 1000
-
-_RUN = "import sys; sys.path[:] = filter(None, sys.path); from framedaemon.hearing import main; main(int(sys.argv[1]))"
 
 
 class Bystanders:
@@ -161,23 +155,8 @@ class _Child:
         self.fate = "ended"
         self._mark = mark
         self._received = b""
-        kill_marked(mark)  # what a daemon that was killed left behind
-        self._socket, theirs = socket.socketpair()
-        output = printed.open()
-        secret = settings.notify.variables
-        environment = {name: value for name, value in os.environ.items() if name not in secret}
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _RUN, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                cwd=instance.root,
-                env={**environment, MARK: mark},
-            )
-        os.close(output)
+        environment = environment_less(settings.notify.variables)
+        self._process, self._socket = start_marked("hearing", mark, instance.root, printed.open(), environment)
         setup = {"root": str(instance.root), "disabled": list(settings.plugins.disabled), "aside": aside}
         self.send(json.dumps(setup).encode("ascii") + b"\n")
 
@@ -218,10 +197,7 @@ class _Child:
 
     def end(self) -> None:
         """End it and whatever it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        kill_marked(self._mark)
-        self._process.wait()
+        end_marked(self._process, self._mark)
         self._socket.close()
 
     def _how_it_ended(self) -> str:

@@ -7,11 +7,9 @@ are all that passes.
 from __future__ import annotations
 
 import math
-import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeAlias
@@ -34,7 +32,7 @@ from framedaemon.messages import (
     Ready,
     Setup,
 )
-from framedaemon.offspring import MARK, how_it_ended, kill_marked
+from framedaemon.offspring import end_marked, environment_less, how_it_ended, kill_group, start_marked
 from framedaemon.printed import WORKER_OUTPUT, Printed
 from framedaemon.settings import Settings
 from framedaemon.standing import thread_counts
@@ -63,11 +61,6 @@ _QUIET = {
 
 FOR_NETWORKS = _THREADS_SLEEP | _QUIET
 """For the environment of a process that draws: libraries read it when a plugin loads them."""
-
-# Like -m, but nothing is imported from the folder it runs in; -P does that from Python 3.11 on only.
-_RUN_WORKER = (
-    "import sys; sys.path[:] = filter(None, sys.path); from framedaemon.worker import main; main(int(sys.argv[1]))"
-)
 
 # A worker that did not come up is tried again after 1, 2, 4 … seconds, at most this many.
 _LONGEST_PAUSE = 60.0
@@ -180,21 +173,9 @@ class LocalExecutor:
         """Start the worker if there is none. What it needs to come up is waited for in `poll`."""
         if self._process is not None:
             return
-        kill_marked(self._mark)  # what a daemon that was killed left behind
-        ours, theirs = socket.socketpair()
-        output = self._printed.open()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _RUN_WORKER, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                cwd=self._instance.root,
-                env={**_FRAMES_GO_BACK, **FOR_NETWORKS, **self._environment(), MARK: self._mark},
-            )
-        os.close(output)
+        own = environment_less(self.settings.notify.variables)
+        environment = {**_FRAMES_GO_BACK, **FOR_NETWORKS, **own, **thread_counts(self.settings.worker.threads)}
+        self._process, ours = start_marked("worker", self._mark, self._instance.root, self._printed.open(), environment)
         ours.setblocking(False)
         self._socket, self._received, self._hung_up, self._ready = ours, b"", "", False
         self._started = self._heard = self._advanced = self._idle_since = now
@@ -224,9 +205,7 @@ class LocalExecutor:
     def end(self) -> None:
         if self._process is None:
             return
-        self._kill_group()
-        kill_marked(self._mark)
-        self._process.wait()
+        end_marked(self._process, self._mark)
         if self._socket is not None:
             self._socket.close()
         self._process = self._socket = self._job = self._halt_by = None
@@ -246,12 +225,12 @@ class LocalExecutor:
         return min(clock for clock in (*clocks, self._halt_by, self._trust.due) if clock is not None)
 
     def _send(self, message: messages.Message) -> None:
-        if self._socket is None:
+        if self._socket is None or self._process is None:
             return  # it died right behind what it said last; that it ended its job is the next report
         try:
             self._socket.sendall(messages.encode(message))
         except OSError:
-            self._kill_group()  # it died, or would wait for ever for what it was not told; poll will find out
+            kill_group(self._process)  # it died, or would wait for ever for what it was not told; poll will find out
 
     def _receive(self, now: float) -> list[Report | Beat]:
         if self._socket is None:
@@ -335,14 +314,3 @@ class LocalExecutor:
             get_log().warning("worker_failed", reason=reason)
             return []
         return [Ended(job=job, kind=kind, reason=reason, cause=cause, came_up=came_up)]
-
-    def _kill_group(self) -> None:
-        assert self._process is not None
-        with suppress(ProcessLookupError):  # it and its children are gone already
-            os.killpg(self._process.pid, signal.SIGKILL)
-
-    def _environment(self) -> dict[str, str]:
-        """The daemon's own, less what is to be told to nobody."""
-        secret = self.settings.notify.variables
-        counts = thread_counts(self.settings.worker.threads)
-        return {name: value for name, value in os.environ.items() if name not in secret} | counts

@@ -1,19 +1,70 @@
-"""Every process that came of a worker, found by a mark in its environment and ended.
+"""Processes of ours that run plugins: started with a line to us, and ended with every process that came of them.
 
-A worker leads a process group, and killing that takes along what it started, but for what went into a session of its
-own: a plugin's server, a shell in the background. Children inherit the environment wherever they go, so the mark finds
-them, and those of a daemon that was itself killed.
+Such a process leads a process group, and killing that takes along what it started, but for what went into a session of
+its own: a plugin's server, a shell in the background. Children inherit the environment wherever they go, so a mark in
+it finds them, and those of a daemon that was itself killed.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 MARK = "FRAMEDAEMON_WORKER_OF"
 """The variable; its value is the instance's folder."""
+
+
+# Like -m, but nothing is imported from the folder it runs in; -P does that from Python 3.11 on only.
+_RUN = "import sys; sys.path[:] = filter(None, sys.path); from framedaemon.{} import main; main(int(sys.argv[1]))"
+
+
+def start_marked(
+    module: str, mark: str, folder: Path, output: int, environment: Mapping[str, str]
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Run ``framedaemon.module``'s ``main(line)`` in ``folder``, and our end of the line to it.
+
+    What bears ``mark`` still, because a daemon was killed, is ended first. ``output`` is where it prints to; it is
+    closed here. The process leads a session of its own.
+    """
+    kill_marked(mark)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _RUN.format(module), str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd=folder,
+            env={**environment, MARK: mark},
+        )
+    os.close(output)
+    return process, ours
+
+
+def environment_less(secret: Container[str]) -> dict[str, str]:
+    """This process's environment without the variables that no process that runs others' code is to have."""
+    return {name: value for name, value in os.environ.items() if name not in secret}
+
+
+def end_marked(process: subprocess.Popen[bytes], mark: str) -> None:
+    """End a process that `start_marked` started, at once, and all that came of it."""
+    kill_group(process)
+    kill_marked(mark)
+    process.wait()
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to the session that ``process`` leads."""
+    with suppress(ProcessLookupError):  # it and its children are gone already
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def kill_marked(mark: str) -> None:
