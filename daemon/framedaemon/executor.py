@@ -10,6 +10,7 @@ import math
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeAlias
@@ -124,6 +125,7 @@ class LocalExecutor:
         self._socket: socket.socket | None = None
         self._received = b""
         self._hung_up = ""
+        self._unborn = ""
         self._ready = False
         self._job: str | None = None
         self._order: Order | None = None
@@ -175,13 +177,21 @@ class LocalExecutor:
             return
         own = environment_less(self.settings.notify.variables)
         environment = {**_FRAMES_GO_BACK, **FOR_NETWORKS, **own, **thread_counts(self.settings.worker.threads)}
-        self._process, ours = start_marked("worker", self._mark, self._instance.root, self._printed.open(), environment)
+        aside = self._trust.begin()
+        self._unborn, self._ready, self._started = "", False, now
+        try:
+            self._process, ours = start_marked(
+                "worker", self._mark, self._instance.root, self._printed.open(), environment
+            )
+        except OSError as error:  # no memory or no process left for one, or Python is being replaced
+            self._unborn = f"could not be started: {error.strerror}: {error.filename or sys.executable}"
+            return
         ours.setblocking(False)
-        self._socket, self._received, self._hung_up, self._ready = ours, b"", "", False
-        self._started = self._heard = self._advanced = self._idle_since = now
+        self._socket, self._received, self._hung_up = ours, b"", ""
+        self._heard = self._advanced = self._idle_since = now
         self._oom_kills = oom_kills()
         self._told = self.settings.for_worker()
-        self._send(Setup(root=str(self._instance.root), settings=self._told, aside=self._trust.begin()))
+        self._send(Setup(root=str(self._instance.root), settings=self._told, aside=aside))
 
     def available(self, now: float) -> bool:
         """Whether a job may be ordered: none is at work, and the last start did not just fail."""
@@ -194,6 +204,8 @@ class LocalExecutor:
         if now >= self._not_before:
             self._not_before = 0.0  # a time that has come asks for no more checks
         self._printed.bound()
+        if self._unborn:
+            return [*reports, *self._buried("crashed", f"the worker {self._unborn}", "not started", now)]
         if self._process is not None:
             end = self._clocks(now)
             if end is not None:
@@ -203,17 +215,19 @@ class LocalExecutor:
         return reports
 
     def end(self) -> None:
-        if self._process is None:
-            return
-        end_marked(self._process, self._mark)
+        if self._process is not None:
+            end_marked(self._process, self._mark)
         if self._socket is not None:
             self._socket.close()
         self._process = self._socket = self._job = self._halt_by = None
+        self._unborn = ""
 
     def handles(self) -> Sequence[int]:
         return [self._socket.fileno()] if self._socket is not None else []
 
     def next_check(self) -> float | None:
+        if self._unborn:
+            return self._started
         if self._process is None:
             return self._not_before or None
         worker = self.settings.worker

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Container, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 MARK = "FRAMEDAEMON_WORKER_OF"
@@ -30,11 +30,15 @@ def start_marked(
     """Run ``framedaemon.module``'s ``main(line)`` in ``folder``, and our end of the line to it.
 
     What bears ``mark`` still, because a daemon was killed, is ended first. ``output`` is where it prints to; it is
-    closed here. The process leads a session of its own.
+    closed here. The process leads a session of its own. Raises OSError where there is no memory or no process left for
+    one, or no Python, because it is being replaced.
     """
     kill_marked(mark)
-    ours, theirs = socket.socketpair()
-    with theirs:
+    with ExitStack() as on_failure, ExitStack() as always:
+        always.callback(os.close, output)
+        ours, theirs = socket.socketpair()
+        on_failure.enter_context(ours)
+        always.enter_context(theirs)
         process = subprocess.Popen(
             [sys.executable, "-c", _RUN.format(module), str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
@@ -45,7 +49,7 @@ def start_marked(
             cwd=folder,
             env={**environment, MARK: mark},
         )
-    os.close(output)
+        on_failure.pop_all()
     return process, ours
 
 

@@ -161,6 +161,33 @@ def test_a_worker_that_cannot_start_is_tried_again_later_and_says_why(
     assert executor.available(time.monotonic() + 2)
 
 
+def test_a_worker_that_cannot_even_be_forked_ends_its_job_and_is_tried_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python is gone for a moment while a package is replaced; so it is where no process is left for us."""
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    executor = executor_in(tmp_path / "instance")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    now = time.monotonic()
+    executor.order(ORDER, now)
+    due = executor.next_check()
+    ended = poll_until(executor, Ended)
+
+    assert due is not None
+    assert due <= now, "nothing will wake us"
+    assert isinstance(ended, Ended)
+    assert (ended.job, ended.kind, ended.cause, ended.came_up) == ("j", "crashed", "not started", False)
+    assert ended.reason == f"the worker could not be started: No such file or directory: {tmp_path}/python"
+    assert not executor.available(time.monotonic())
+    assert executor.available(time.monotonic() + 2)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    monkeypatch.undo()
+    executor.order(ORDER, time.monotonic())
+    poll_until(executor, Ready)
+    executor.end()
+
+
 def test_a_worker_that_hangs_in_a_plugin_is_replaced_by_one_without_it_although_its_heart_beats(
     tmp_path: Path,
 ) -> None:
