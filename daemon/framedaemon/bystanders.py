@@ -9,6 +9,7 @@ keeps it from answering, is told no more until the settings are read again; the 
 from __future__ import annotations
 
 import json
+import math
 import queue
 import select
 import subprocess
@@ -37,6 +38,9 @@ _PATIENCE = LOAD_SECONDS + 10.0
 # Until Python and framedaemon are loaded, on a machine that is busy.
 _START_SECONDS = 60.0
 
+# Children that are lost one right after the other.
+_PAUSE_SECONDS = 60.0
+
 # What nobody has heard yet; a plugin that takes its time with a queue of thousands must not fill the memory.
 _MOST_EVENTS = 1000
 
@@ -49,13 +53,16 @@ class Bystanders:
         self._registry = registry
         self._mark = f"{instance.root.resolve()} plugins"
         self._printed = Printed(instance.logs / OUTPUT)
+        self._settings = Settings()
         self._waiting: queue.Queue[Event | Settings | None] = queue.Queue(_MOST_EVENTS)
         self._aside: dict[str, str] = {}
         self._child: _Child | None = None
+        self._began, self._again = 0.0, math.inf
         self._thread = threading.Thread(target=self._run, name="bystanders", daemon=True)
 
     def equip(self, settings: Settings) -> None:
         """Load the plugins, as the settings say, now or anew."""
+        self._settings = settings
         if self._thread.ident is None:
             self._thread.start()
         self._put(settings)
@@ -79,22 +86,31 @@ class Bystanders:
                 return
             except queue.Full:
                 with suppress(queue.Empty):
-                    self._waiting.get_nowait()
+                    oldest = self._waiting.get_nowait()
+                    if isinstance(oldest, Settings):
+                        self._put(oldest)
 
     def _run(self) -> None:
         while (what := self._waiting.get()) is not None:
             if isinstance(what, Settings):
                 self._end()
                 self._aside.clear()
-                self._settings = what
                 self._start()
-            elif self._child is not None:
+                continue
+            if self._child is None and time.monotonic() >= self._again:
+                self._start()
+            if self._child is not None:
                 self._tell(what)
 
     def _start(self) -> None:
         """Start the child, and another without whoever brought it down, until one is up or nobody is there to hear."""
+        self._again, self._began = math.inf, time.monotonic()
         while self._child is None and self._strangers():
-            self._child = _Child(self._settings, self._instance, self._mark, self._printed, self._aside)
+            try:
+                self._child = _Child(self._settings, self._instance, self._mark, self._printed, self._aside)
+            except OSError as error:  # no memory or no process left for one, or Python is being replaced
+                self._lose(f"could not be started: {error.strerror}")
+                return
             broken = self._child.answer("broken", _START_SECONDS)
             for name, reason in broken or ():
                 if name not in self._aside:
@@ -126,8 +142,13 @@ class Bystanders:
         if plugin:
             self._mute(plugin, f"its process {how} {when}{words}")
         else:
-            get_log().error("observers_lost", reason=f"their process {how}{words}")
+            self._lose(f"{how}{words}")
         return bool(plugin)
+
+    def _lose(self, how: str) -> None:
+        """The child is gone, and no plugin is to blame: there is another for what happens next."""
+        get_log().error("observers_lost", reason=f"their process {how}")
+        self._again = self._began + _PAUSE_SECONDS
 
     def _mute(self, name: str, reason: str) -> None:
         self._aside[name] = reason

@@ -6,12 +6,14 @@ import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from commands import wait_until
 from framedaemon import bystanders
 from framedaemon.bystanders import OUTPUT, Bystanders
 from framedaemon.events import JobClaimed
 from framedaemon.instance import Instance, create
-from framedaemon.offspring import MARK
+from framedaemon.offspring import MARK, kill_marked
 from framedaemon.plugins import new_registry
 from framedaemon.settings import Settings
 
@@ -93,6 +95,48 @@ def test_no_process_stays_behind_and_secrets_do_not_come_along(
     marked = f"{MARK}={instance.root.resolve()} plugins".encode()
     assert (instance.root / "heard.txt").read_text() == "0\n"
     assert not any(marked in _environment(process) for process in Path("/proc").iterdir())
+
+
+def test_a_process_that_is_lost_through_no_plugin_s_fault_is_replaced(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel ends it for memory, or there is no process left for one."""
+    monkeypatch.setattr(bystanders, "_PAUSE_SECONDS", 0.0)
+    (instance.plugins / "writes.py").write_text(WRITES)
+    heard = instance.root / "heard.txt"
+    listeners = Bystanders(instance, new_registry())
+
+    with capture_logs() as log:
+        with monkeypatch.context() as broken:
+            broken.setattr("sys.executable", "/nowhere/python")
+            listeners.equip(Settings())
+            wait_until(lambda: bool(log), "a word on it")
+        listeners.happened(JobClaimed("0", "a.png"))
+        wait_until(heard.is_file, "the first event")
+        wait_until(lambda: heard.read_text() == "0\n", "all of it")
+        kill_marked(f"{instance.root.resolve()} plugins")
+        listeners.happened(JobClaimed("1", "a.png"))
+        listeners.happened(JobClaimed("2", "a.png"))
+        listeners.close(60.0)
+
+    assert heard.read_text() == "0\n2\n"
+    assert [line["reason"] for line in log] == [
+        "their process could not be started: No such file or directory",
+        "their process was killed by SIGKILL",
+    ]
+
+
+def test_settings_are_not_among_what_is_forgotten_where_too_much_waits(instance: Instance) -> None:
+    listeners = Bystanders(instance, new_registry())
+    (instance.plugins / "writes.py").write_text(WRITES)
+    asked = [Settings(), *(JobClaimed(str(number), "a.png") for number in range(1500))]
+
+    for what in asked:
+        listeners._put(what)  # type: ignore[arg-type]
+    listeners.equip(Settings())
+    listeners.close(60.0)
+
+    assert (instance.root / "heard.txt").read_text().split()[-1] == "1499"
 
 
 def test_without_observers_there_is_no_process(instance: Instance) -> None:
