@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from framedaemon.disk import Ballast
-from framedaemon.errors import SettingsError
+from framedaemon.errors import FramedaemonError, SettingsError
 from framedaemon.instance import Instance, create
 from framedaemon.ledger import JobState, Ledger
 from framedaemon.log import close, get_log, set_up
@@ -58,8 +58,8 @@ def serve(instance: Instance, until_empty: bool = False, hold: bool = False) -> 
     """Run the instance's daemon until it is told to end.
 
     ``until_empty``: end when nothing is left to do. ``hold``: start without touching input/ or the queue.
-    Raises SettingsError when it cannot start: settings, folders, a damaged ledger, or another daemon that runs this
-    instance; FramedaemonError when the ledger cannot be written.
+    Raises SettingsError when it cannot start: settings, folders, a damaged ledger; FramedaemonError when another daemon
+    runs this instance, or the ledger cannot be written.
     """
     settings = read_settings(instance.config)
     create(instance)
@@ -112,12 +112,12 @@ def _ballast(instance: Instance, settings: Settings) -> Ballast:
 
 @contextmanager
 def lock(instance: Instance) -> Iterator[None]:
-    """Hold the instance: one daemon at a time. Raises SettingsError, naming the one that holds it."""
+    """Hold the instance: one daemon at a time. Raises FramedaemonError, naming the one that holds it."""
     handle = os.open(instance.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)  # who may read it may hold it
     try:
         if not _locked(handle, _LOCK_SECONDS):
             pid = os.read(handle, 32).decode("ascii", "replace").strip()
-            raise SettingsError(f"{instance.root}: a daemon runs here already (process {pid})")
+            raise FramedaemonError(f"{instance.root}: a daemon runs here already (process {pid})")  # not for ever
         os.pwrite(handle, b"%-20d" % os.getpid(), 0)  # over the one before: a full disk has no room for more
         yield
     finally:
