@@ -47,6 +47,7 @@ class Shares:
 
     def _look(self, folder: Path) -> bool:
         """Whether something is mounted on ``folder``; if so, it is kept in mind."""
+        # Not by /proc/self/mountinfo: under systemd each folder that a service may write to is bound onto itself there.
         mounted = os.path.ismount(folder.resolve())
         if mounted and folder.name not in self._mounts:
             self._mounts.add(folder.name)
