@@ -23,9 +23,10 @@ PYPROJECT = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 COMMAND = str(Path(sys.executable).parent / "framedaemon")
 HEAVY = ("torch", "diffusers", "cv2", "av", "PIL", "imageio_ffmpeg")
 
-# A machine shared with others may charge a process for its neighbours' cache misses: the best of three counts.
+# A machine shared with others charges a process for its neighbours' cache misses: the best of three counts, and what
+# typer alone takes in the same minute. Ours was 1.5 times that; with numpy it would be 2, with settings 3.
 HELP_TRIES = 3
-HELP_CPU_SECONDS = 0.5
+HELP_CPU_RATIO = 1.8
 
 
 @pytest.mark.parametrize("module", ["framedaemon", "framedaemon.cli", *PLUGINS])
@@ -37,10 +38,13 @@ def test_starting_loads_nothing_heavy(module: str) -> None:
     assert said.stdout.split() == []
 
 
-def test_help_answers_in_half_a_second_of_cpu() -> None:
-    seconds = [_cpu_seconds(COMMAND, "--help") for _ in range(HELP_TRIES)]
+def test_help_costs_little_more_than_its_library() -> None:
+    library = (sys.executable, "-c", "import typer.rich_utils")
+    pairs = [(_cpu_seconds(COMMAND, "--help"), _cpu_seconds(*library)) for _ in range(HELP_TRIES)]
 
-    assert min(seconds) < HELP_CPU_SECONDS
+    ours, its = (min(seconds) for seconds in zip(*pairs, strict=True))
+
+    assert ours < HELP_CPU_RATIO * its
 
 
 def test_every_module_of_the_core_has_its_test_file() -> None:
