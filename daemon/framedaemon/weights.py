@@ -16,6 +16,7 @@ import json
 import os
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from shlex import quote
@@ -35,19 +36,27 @@ def models_folder(chosen: str, root: Path, environ: Mapping[str, str]) -> Path:
     """Where weights lie, for an instance in ``root`` whose settings say ``chosen``; it need not be there.
 
     Without a choice the user's cache folder, so that all instances of a person share one copy. A service's user may
-    have no home of its own (``/nonexistent``, ``/``): then it is the instance's tmp/, which the daemon can write to.
+    have no home of its own (``/nonexistent``, ``/``): then it is the instance's tmp/, which the daemon can write to. A
+    service that is shut in sees nothing but this folder of its home, and what it lies in is root's.
     """
     if chosen:
         return root / Path(chosen).expanduser()
     cache = environ.get("XDG_CACHE_HOME", "")
     if Path(cache).is_absolute():  # as the XDG specification says, a relative one is none
         return Path(cache) / "framedaemon" / "models"
-    try:
+    with suppress(RuntimeError):  # there is no such user
         home = Path(environ.get("HOME") or Path.home())
-        owned = home.stat().st_uid == os.geteuid()
-    except (OSError, RuntimeError):  # there is no such folder, or no such user
-        owned = False
-    return home / ".cache" / "framedaemon" / "models" if owned else root / "tmp" / "models"
+        models = home / ".cache" / "framedaemon" / "models"
+        if _is_ours(models) or _is_ours(home):
+            return models
+    return root / "tmp" / "models"
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return folder.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def file_of(models: Path, name: str) -> Path:

@@ -82,6 +82,9 @@ def test_a_home_of_somebody_else_is_none(tmp_path: Path) -> None:
     os.chown(other, 12345, 12345)
 
     assert models_folder("", tmp_path, {"HOME": str(other)}) == tmp_path / "tmp" / "models"
+    models = other / ".cache" / "framedaemon" / "models"
+    models.mkdir(parents=True)
+    assert models_folder("", tmp_path, {"HOME": str(other)}) == models, "systemd's ProtectHome=tmpfs hides all but this"
 
 
 def test_weights_are_found_by_their_name(stored: Path) -> None:

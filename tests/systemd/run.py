@@ -5,6 +5,7 @@ Every scene ends the program with what was expected and what was found instead. 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from typing import Any
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from framedaemon.weights import file_of, record_of
 from systemd.machine import HERE, ROOT, Machine, booted, lacking
 
 UNIT = "framedaemon.service"
@@ -25,6 +27,7 @@ PHOTO = ROOT / "daemon" / "framedaemon" / "demo" / "rocket.jpg"
 
 VIDEOS = "/home/ada/videos"
 CATS = "/srv/cats"
+MODELS = Path("/home/ada/.cache/framedaemon/models")
 
 CONFIG = """
 [inbox]
@@ -65,6 +68,9 @@ class Play:
             run(COMMAND, "init", folder)
             self._write(f"{folder}/config.toml", CONFIG)
             shutil.copy(HERE / "stages.py", self._machine.path(f"{folder}/plugins/stages.py"))
+        run("install", "--directory", "--owner=ada", "--group=ada", "/home/ada/.cache", MODELS.parent, MODELS)
+        _store_weights(self._machine.path(str(MODELS)))
+        run("chown", "-R", "ada:", MODELS)
         run("rm", "-r", f"{VIDEOS}/output")
         run("ln", "-s", "/srv/share/videos", f"{VIDEOS}/output")
         run("chown", "-R", "--no-dereference", "ada:", VIDEOS, CATS, "/srv/disk/videos")
@@ -92,7 +98,7 @@ class Play:
         self._say(f"systemd-analyze verify says nothing; security {security[2:]}; offline {offline[2:]}")
 
     def photo(self) -> None:
-        """The demo's photo through camera, flow and ffmpeg, and another through a network of torch's."""
+        """The demo's photo through camera, flow and ffmpeg, and another through a network of torch's, with weights."""
         seconds = self._drop("rocket.jpg", PHOTO)
         self._drop("small.png", None, '[generate]\nuse = "tested"\ndoes = "network"\n')
         listed = self._run("find", "/srv/disk/videos", "-name", "*.mp4", "-printf", "%f %u %m %s\\n")
@@ -313,6 +319,17 @@ def check(held: bool, found: str) -> None:
     """Raise AssertionError, saying what was found, where something did not hold."""
     if not held:
         raise AssertionError(found)
+
+
+def _store_weights(models: Path) -> None:
+    """Weights of a network that gives back what it is given."""
+    import torch
+    from safetensors.torch import save_file
+
+    kernel = torch.nn.init.dirac_(torch.empty(3, 3, 3, 3))
+    save_file({"weight": kernel}, file_of(models, "tested-small"))
+    sha256 = hashlib.sha256(file_of(models, "tested-small").read_bytes()).hexdigest()
+    record_of(models, "tested-small").write_text(json.dumps({"sha256": sha256}))
 
 
 def _small_picture(machine: Machine) -> Path:

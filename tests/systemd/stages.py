@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from framedaemon import ClipSpec, Estimate, GeneratorOptions, Halted, hookimpl
+from framedaemon import ClipSpec, Estimate, GeneratorOptions, Halted, hookimpl, open_weights
 
 GO = Path(__file__).parent.parent / "tmp" / "go"
 
@@ -55,17 +55,17 @@ class Tested:
                     time.sleep(0.02)
                 shade = np.linspace(0, 200, 32, dtype=np.uint8)[:, None, None]
                 frame = np.ascontiguousarray(np.broadcast_to(np.roll(shade, index, 0), (32, 32, 3)))
-                yield through_a_network(frame) if options.does == "network" else frame
+                yield through_a_network(frame, placement.models) if options.does == "network" else frame
 
         yield draw
 
 
-def through_a_network(frame: np.ndarray) -> np.ndarray:
-    """The frame as a small convolution of torch's gives it back, compiled as torch compiles."""
+def through_a_network(frame: np.ndarray, models: Path) -> np.ndarray:
+    """The frame as a small convolution of torch's gives it back, by stored weights, compiled as torch compiles."""
     import torch
 
     layer = torch.nn.Conv2d(3, 3, 3, padding=1, bias=False)
-    torch.nn.init.dirac_(layer.weight)
+    layer.load_state_dict(open_weights(models, "tested-small"))
     traced = torch.jit.trace(layer, torch.zeros(1, 3, 32, 32))
     with torch.inference_mode():
         drawn = traced(torch.from_numpy(frame.copy()).permute(2, 0, 1)[None].float())
