@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from framedaemon import disk
 from framedaemon.disk import Need, Shortage
 from framedaemon.instance import Instance
 from framedaemon.ledger import JobRow, Ledger
+from framedaemon.naming import show
 from framedaemon.summary import PlanSummary
 from framedaemon.workspace import Workspace, bytes_below, size_of
 
@@ -46,10 +48,15 @@ class Admission:
         breaker = self._ledger.breaker.blocks(plan.place if plan is not None else None, wall)
         if breaker is not None:
             return Obstacle("held", breaker.describe(), breaker.until)
-        if plan is None:
-            return None
         folders = (self._instance.tmp, self._instance.output)
-        shortage = disk.shortage(self.need(plan), self._reserved(job), folders, keep_free_bytes)
+        try:
+            if job is not None:
+                self._workspace(job).job(job.number)  # it works there
+            if plan is None:
+                return None
+            shortage = disk.shortage(self.need(plan), self._reserved(job), folders, keep_free_bytes)
+        except OSError as error:  # tmp/ cannot be written, output/ is gone or does not answer
+            return _missing(error, wall)
         if shortage is None:
             return None
         return Obstacle("disk", shortage.describe(), wall + ROOM_SECONDS, shortage)
@@ -72,4 +79,13 @@ class Admission:
         return sum(size_of(video) for video in made)
 
     def _folder(self, job: JobRow) -> Path:
-        return Workspace(self._instance.jobs / job.drop_id).folder / str(job.number)
+        return self._workspace(job).folder / str(job.number)
+
+    def _workspace(self, job: JobRow) -> Workspace:
+        return Workspace(self._instance.jobs / job.drop_id)
+
+
+def _missing(error: OSError, wall: float) -> Obstacle:
+    """A folder that the job needs cannot be had; that may be mended at any moment."""
+    where = f"{show(os.fsdecode(error.filename))}: " if isinstance(error.filename, (str, bytes)) else ""
+    return Obstacle("disk", f"{where}{error.strerror or error}", wall + ROOM_SECONDS)

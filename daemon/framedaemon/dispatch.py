@@ -98,12 +98,13 @@ class Dispatch:
             self._ledger.wait(job.id, obstacle.reason, obstacle.until)
             self._waits.say_obstacle(job, obstacle)
             return
+        order = order_for(job, job.attempts + 1, self._instance, self._ledger)  # first: it may raise
         self._turns.began(job, wall)
         number = self._ledger.start(job.id, wall)
         self._at_work = AtWork(job, number)
         self.progress = Progress(job.id, show(job.name), number, wall)
         self._tell(JobStarted(job.id, show(job.name), number))
-        self._executor.order(order_for(job, number, self._instance, self._ledger), now)
+        self._executor.order(order, now)
 
     def hear(self, report: Report, now: float, wall: float) -> None:
         """Act on what the executor said. Where the ledger cannot be written and this raises, say it again."""

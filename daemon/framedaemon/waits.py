@@ -26,11 +26,11 @@ class Waits:
             self._tell(JobWaiting(job.id, show(job.name), reason))
 
     def say_obstacle(self, job: JobRow, obstacle: Obstacle) -> None:
-        """The job waits for room on the disk; a breaker said it for all its jobs when it opened."""
+        """The job waits for room on the disk, or for a folder; a breaker said it for all its jobs when it opened."""
         shortage = obstacle.shortage
-        if shortage is not None:
-            if job.id not in self._said:
-                self._tell(DiskWaited(str(shortage.folder), shortage.free, shortage.needed))
+        if shortage is not None and job.id not in self._said:
+            self._tell(DiskWaited(str(shortage.folder), shortage.free, shortage.needed))
+        if obstacle.outcome == "disk":
             self.say(job, obstacle.reason)
 
     def over(self, job_id: str) -> None:

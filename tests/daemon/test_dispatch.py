@@ -214,6 +214,33 @@ def test_a_planned_job_without_room_waits_uncounted_and_lets_the_worker_go(desk:
     assert "are needed" in job.reason
 
 
+def test_a_job_whose_folder_cannot_be_made_waits_and_another_goes(desk: Desk) -> None:
+    desk.claim("cat")
+    desk.claim("dog", created=2.0)
+    (desk.instance.jobs / "cat" / "1").write_text("somebody's")
+
+    assert [desk.start(), desk.start()] == [None, "dog-1"]
+
+    job = desk.job("cat-1")
+    assert (job.state, job.attempts, job.not_before) == ("waiting", 0, 25.0)
+    assert job.reason == f"{desk.instance.jobs}/cat/1: File exists"
+    assert [event.job for event in desk.told(JobWaiting)] == ["cat-1"]
+
+
+def test_a_job_that_is_planned_while_output_is_gone_waits_until_it_is_back(desk: Desk) -> None:
+    """Else its plan would be heard again and again, before all else, even that the worker has ended."""
+    desk.claim("cat")
+    desk.start()
+    desk.instance.output.rename(desk.instance.root / "gone")
+
+    desk.hear(Planned(job="cat-1", plan=plan()))
+
+    assert not desk.dispatch.busy
+    assert desk.job("cat-1").reason == f"{desk.instance.output}: No such file or directory"
+    (desk.instance.root / "gone").rename(desk.instance.output)
+    assert desk.start(36.0) == "cat-1"
+
+
 def test_a_job_that_waits_for_room_does_not_bother_the_worker_and_says_so_once(desk: Desk) -> None:
     desk.claim("cat")
     desk.claim("small", created=2.0)
