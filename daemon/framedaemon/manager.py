@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from shlex import quote
 
+from framedaemon.audience import NotifySettings
 from framedaemon.errors import FramedaemonError, SettingsError
 from framedaemon.instance import Instance
 from framedaemon.naming import show
@@ -162,12 +163,13 @@ def facts_of(instance: Instance, settings: Settings, user: str | None, release: 
     reads = list(_installation())
     with _as(user) as home, suppress(OSError):  # what this user cannot enter is not what its service reads
         reads.extend(_weights(_models(instance, settings, home)))
+        reads.extend(_named(instance, settings.notify))
     return Facts(
         root=instance.root,
         command=command,
         user=user,
         groups=tuple(group for group in _CARD_GROUPS if _exists(group)) if user is not None else (),
-        writes=tuple(_outside(instance)),
+        writes=(*_outside(instance), *_textfile_folder(instance, settings)),
         reads=tuple(dict.fromkeys(reads)),
         mounts=tuple(_shares(instance)),
         start_seconds=settings.worker.start_seconds,
@@ -253,6 +255,24 @@ def _weights(models: Path) -> Iterator[Path]:
         if folder.is_dir() and not folder.is_relative_to(models):
             yield folder
             yield from {path.resolve().parent for path in folder.rglob("*") if path.is_symlink()}
+
+
+def _named(instance: Instance, notify: NotifySettings) -> Iterator[Path]:
+    """Programs that notices run, files among their arguments, and files with addresses and secrets."""
+    names = [word for target in notify.command for word in target.argv if word.startswith("/")]
+    names += [target.secret_file for target in notify.webhook if target.secret_file]
+    names += [target.url_file for target in notify.apprise if target.url_file]
+    for path in (instance.root / name for name in names):
+        if path.is_file():
+            yield path
+            yield path.resolve()
+
+
+def _textfile_folder(instance: Instance, settings: Settings) -> Iterator[Path]:
+    """Where metrics are written for node_exporter, if that is there: a unit cannot name what is not."""
+    folder = (instance.root / settings.metrics.textfile).parent.resolve()
+    if settings.metrics.textfile and folder.is_dir() and not folder.is_relative_to(instance.root):
+        yield folder
 
 
 def _installation() -> Iterator[Path]:

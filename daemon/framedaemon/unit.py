@@ -50,9 +50,9 @@ class Facts:
     groups: tuple[str, ...] = ()
     """Further groups, those that may use graphics cards."""
     writes: tuple[Path, ...] = ()
-    """Folders outside the instance that it writes to: input/ that is a link to a share."""
+    """Folders outside the instance that it writes to: input/ that is a link to a share, that of metrics."""
     reads: tuple[Path, ...] = ()
-    """Folders that it must be able to read, wherever they lie: Python, the plugins, the weights."""
+    """What it must be able to read, wherever that lies: Python, the plugins, the weights, programs that notices run."""
     mounts: tuple[Path, ...] = ()
     """Where shares are mounted that it works on."""
     start_seconds: float = 120.0

@@ -93,6 +93,37 @@ def test_the_folder_of_weights_is_made_so_that_later_ones_are_seen(tmp_path: Pat
     assert (instance.root / "weights").is_dir()
 
 
+def test_what_notices_and_metrics_name_outside_the_instance_is_let_in(tmp_path: Path) -> None:
+    instance = make_instance(tmp_path / "videos")
+    (tmp_path / "node").mkdir()
+    for name in ("tell", "list", "secret", "address"):
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to(tmp_path / "tell")
+    instance.config.write_text(
+        f"""
+        metrics.textfile = "{tmp_path}/node/videos.prom"
+        notify.command = [{{ argv = ["{tmp_path}/link", "{tmp_path}/list", "{tmp_path}/node", "{tmp_path}/gone"] }}]
+        notify.webhook = [{{ url = "https://example.com", secret_file = "{tmp_path}/secret" }}]
+        notify.apprise = [{{ url_file = "../address" }}]
+        """
+    )
+
+    facts = facts_of(instance, read_settings(instance.config), None, 252)
+
+    assert facts.writes == (tmp_path / "node",)
+    named = {path.resolve() for path in facts.reads if path.is_relative_to(tmp_path)} - {instance.root}
+    assert named >= {tmp_path / name for name in ("tell", "list", "secret", "address")}
+    assert tmp_path / "link" in facts.reads
+    assert not {tmp_path / "node", tmp_path / "gone"} & set(facts.reads)
+
+
+def test_metrics_that_lie_nowhere_keep_no_service_from_starting(tmp_path: Path) -> None:
+    instance = make_instance(tmp_path / "videos")
+    instance.config.write_text(f'[metrics]\ntextfile = "{tmp_path}/gone/videos.prom"\n')
+
+    assert facts_of(instance, read_settings(instance.config), None, 252).writes == ()
+
+
 def test_a_link_out_of_the_instance_opens_the_folder_above_what_it_leads_to(tmp_path: Path) -> None:
     """A folder that a unit names is a mount to who runs in it, and shares are known by being mounts."""
     instance = make_instance(tmp_path / "videos")
