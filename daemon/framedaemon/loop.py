@@ -20,7 +20,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from framedaemon.disk import Ballast
@@ -43,6 +43,9 @@ _LOCK_SECONDS = 0.5
 
 # So often at most is it said how far the job is.
 _SAY_SECONDS = 1.0
+
+# To take down how the job at hand was halted; systemd waits 30 s for it.
+_STOP_MARGIN_SECONDS = 10.0
 
 
 class Served(NamedTuple):
@@ -195,19 +198,20 @@ class _Loop:
         if not self._notifier.listened_to:
             return math.inf
         self._notifier.beat()
-        if not self._up and not self._service.draining:
-            self._come_up(now)
-        if now >= self._say_due:
-            self._say_due = now + _SAY_SECONDS
-            self._notifier.status(self._refused + (self._service.describe() if self._up else "starting a worker"))
+        with suppress(sqlite3.OperationalError):  # the ledger cannot be read just now
+            if not self._up and not self._service.draining:
+                self._come_up(now)
+            if now >= self._say_due:
+                self._say_due = now + _SAY_SECONDS
+                self._notifier.status(self._refused + (self._service.describe() if self._up else "starting a worker"))
         return now + self._notifier.interval / 2
 
     def _come_up(self, now: float) -> None:
         """A service is up when a worker answers: one that cannot even start a worker would make no video."""
         if self._service.holding or self._service.ready:
-            self._up = True
             self._notifier.status(self._service.describe())
             self._notifier.ready()
+            self._up = True
         elif self._service.executor.available(now):
             self._service.start_worker(now)
 
@@ -217,15 +221,19 @@ class _Loop:
             return math.inf
         due = self._stopped_at + self._stop_seconds
         if time.monotonic() >= due:
-            self._halted = True
             get_log().info("daemon_halting", seconds=self._stop_seconds)
-            self._service.halt(time.monotonic())
+            try:
+                self._service.halt(time.monotonic())
+            except (sqlite3.OperationalError, OSError):
+                return time.monotonic() + RETRY_SECONDS
+            self._halted = True
             return 0.0
         return due
 
     def _equip(self, settings: Settings) -> None:
         """Take from the settings what is the loop's own."""
         self._stop_seconds = settings.service.stop_seconds
+        self._longest_stop = self._stop_seconds + settings.worker.halt_seconds + _STOP_MARGIN_SECONDS
         self._watch = Watch(self._instance.input, self._wake, settings.inbox.watch)
         self._ballast = _ballast(self._instance, settings)
         self._observers.equip(settings)
@@ -268,10 +276,12 @@ class _Loop:
     def _ended(self, until_empty: bool) -> bool:
         if self._stops > 1 or (self._service.draining and not self._service.busy):
             return True
+        if self._service.draining and time.monotonic() > self._stopped_at + self._longest_stop:
+            return True  # its worker has ended long ago, and the ledger does not take it down
         return until_empty and not self._trouble and self._service.idle
 
     def _sleep(self, due: float) -> None:
-        with selectors.DefaultSelector() as selector:
+        with selectors.PollSelector() as selector:  # of all kinds, the one that needs no file handle of its own
             for handle in (self._signals.handle, *self._service.executor.handles()):
                 selector.register(handle, selectors.EVENT_READ)
             selector.select(max(0.0, due - time.monotonic()))

@@ -40,7 +40,7 @@ class Signals:
         """Sleep so long, or until a signal says to end; whether one did. It stays in `received`."""
         end = time.monotonic() + seconds
         while not self.stopping and time.monotonic() < end:
-            with selectors.DefaultSelector() as selector:
+            with selectors.PollSelector() as selector:
                 selector.register(self.handle, selectors.EVENT_READ)
                 selector.select(max(0.0, end - time.monotonic()))
             beat()
