@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import queue
-import select
 import subprocess
 import threading
 import time
@@ -92,15 +91,22 @@ class Bystanders:
 
     def _run(self) -> None:
         while (what := self._waiting.get()) is not None:
-            if isinstance(what, Settings):
+            try:
+                self._hear(what)
+            except Exception as error:  # noqa: BLE001  (a thread that ended would be missed by nobody)
                 self._end()
-                self._aside.clear()
-                self._start()
-                continue
-            if self._child is None and time.monotonic() >= self._again:
-                self._start()
-            if self._child is not None:
-                self._tell(what)
+                self._lose(f"could not be spoken to: {type(error).__name__}: {error}")
+
+    def _hear(self, what: Event | Settings) -> None:
+        if isinstance(what, Settings):
+            self._end()
+            self._aside.clear()
+            self._start()
+            return
+        if self._child is None and time.monotonic() >= self._again:
+            self._start()
+        if self._child is not None:
+            self._tell(what)
 
     def _start(self) -> None:
         """Start the child, and another without whoever brought it down, until one is up or nobody is there to hear."""
@@ -205,12 +211,15 @@ class _Child:
                     self.fate = "said what makes no sense"
                     return None
                 end = time.monotonic() + _PATIENCE
-            if not select.select([self._socket], [], [], max(0.0, end - time.monotonic()))[0]:
+            block = b""
+            self._socket.settimeout(max(0.001, end - time.monotonic()))
+            try:
+                block = self._socket.recv(1 << 16)
+            except TimeoutError:
                 self.fate = f"gave no sign of life for {_PATIENCE:g} s"
                 return None
-            block = b""
-            with suppress(OSError):
-                block = self._socket.recv(1 << 16)
+            except OSError:
+                pass  # it has ended
             if not block:
                 self.fate = self._how_it_ended()
                 return None

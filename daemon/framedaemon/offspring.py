@@ -61,7 +61,8 @@ def environment_less(secret: Container[str]) -> dict[str, str]:
 def end_marked(process: subprocess.Popen[bytes], mark: str) -> None:
     """End a process that `start_marked` started, at once, and all that came of it."""
     kill_group(process)
-    kill_marked(mark)
+    with suppress(OSError):  # no file handle is left to look for them: who starts the next one looks again
+        kill_marked(mark)
     process.wait()
 
 

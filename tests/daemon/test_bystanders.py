@@ -16,6 +16,7 @@ from framedaemon.instance import Instance, create
 from framedaemon.offspring import MARK, kill_marked
 from framedaemon.plugins import new_registry
 from framedaemon.settings import Settings
+from handles import no_handle_left
 
 WRITES = """
 import os
@@ -124,6 +125,25 @@ def test_a_process_that_is_lost_through_no_plugin_s_fault_is_replaced(
         "their process could not be started: No such file or directory",
         "their process was killed by SIGKILL",
     ]
+
+
+def test_a_moment_without_file_handles_costs_observers_what_happens_in_it_alone(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bystanders, "_PAUSE_SECONDS", 0.0)
+    (instance.plugins / "writes.py").write_text(WRITES)
+    listeners = Bystanders(instance, new_registry())
+
+    with capture_logs() as log:
+        with no_handle_left():
+            listeners.equip(Settings())
+            wait_until(lambda: bool(log), "a word on it")
+        listeners.happened(JobClaimed("1", "a.png"))
+        listeners.close(60.0)
+
+    assert (instance.root / "heard.txt").read_text() == "1\n"
+    assert [line["event"] for line in log] == ["observers_lost"]
+    assert "Too many open files" in log[0]["reason"]
 
 
 def test_settings_are_not_among_what_is_forgotten_where_too_much_waits(instance: Instance) -> None:
