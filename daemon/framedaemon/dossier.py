@@ -16,18 +16,7 @@ from framedaemon.ledger import JobRow, Ledger
 from framedaemon.lookout import explanation_of, job_facts, place_of, there
 from framedaemon.naming import show
 from framedaemon.overview import VERSION, Job
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try at a job."""
-
-    number: int
-    started: float
-    ended: float | None
-    outcome: str | None
-    """None while it lasts; ``done`` where it gave the video."""
-    reason: str
+from framedaemon.rows import AttemptRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +36,7 @@ class Dossier:
     """What was asked for; the options' origins tell which file did."""
     plan: dict[str, Any] | None
     """Of the last attempt, as `framedaemon explain --json` has it."""
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[AttemptRow, ...]
     picture: str | None
     beside: tuple[str, ...]
     """Names of its sidecar and last picture, where it has them."""
@@ -72,7 +61,7 @@ def find_jobs(instance: Instance, ledger: Ledger, word: str) -> list[JobRow]:
 
 def compile_dossier(instance: Instance, ledger: Ledger, row: JobRow) -> Dossier:
     """Gather it from the ledger and the instance's folders."""
-    drop, attempts = ledger.drop(row.drop_id), ledger.attempts(row.id)
+    drop, attempts = ledger.drop(row.drop_id), tuple(ledger.attempts(row.id))
     open_, video = row.ended is None, PurePosixPath("output", row.output) if row.output else None
     return Dossier(
         version=VERSION,
@@ -83,7 +72,7 @@ def compile_dossier(instance: Instance, ledger: Ledger, row: JobRow) -> Dossier:
         not_before=row.not_before if open_ and row.state == "waiting" else None,
         recipe=json.loads(row.recipe),
         plan=json.loads(row.plan) if row.plan is not None else None,
-        attempts=tuple(Attempt(a.number, a.started, a.ended, a.outcome, show(a.reason)) for a in attempts),
+        attempts=attempts,
         picture=there(instance, place_of(drop)),
         beside=tuple(show(name) for name in drop.beside),
         explained=there(instance, explanation_of(drop)),

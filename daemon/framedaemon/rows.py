@@ -108,6 +108,7 @@ class AttemptRow:
     started: float
     ended: float | None
     outcome: str | None
+    """None while it lasts; ``done`` where it gave the video."""
     reason: str
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from framedaemon.dossier import Attempt, Dossier
+from framedaemon.dossier import Dossier
 from framedaemon.instance import Instance, create
 from framedaemon.ledger import Ledger
 from framedaemon.logtail import LogLine
@@ -26,6 +26,7 @@ from framedaemon.overview import (
     Room,
     Standing,
 )
+from framedaemon.rows import AttemptRow
 from framedaemon.settings import Settings
 from framedaemon.usage import Device, Disk, Memory
 from queues import end_job, queue_job
@@ -34,7 +35,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "watching.md"
 SHOWN = (Overview, Daemon, Current, Count, Job, Queued, Queue, Failure, Preview, Standing, Room, Memory, Device, Disk)
 
 
-@pytest.mark.parametrize("kind", [*SHOWN, LogLine, Dossier, Attempt])
+@pytest.mark.parametrize("kind", [*SHOWN, LogLine, Dossier, AttemptRow])
 def test_every_field_of_the_json_is_explained(kind: type[Any]) -> None:
     page = PAGE.read_text(encoding="utf-8")
 

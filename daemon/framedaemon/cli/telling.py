@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from framedaemon.dossier import Attempt, Dossier
+from framedaemon.dossier import Dossier
 from framedaemon.durations import show_roughly, show_seconds
 from framedaemon.naming import show
+from framedaemon.rows import AttemptRow
 
 _STAGES = ("generate", "interpolate", "encode")
 
@@ -74,10 +75,10 @@ def _plan(plan: dict[str, Any]) -> Iterator[str]:
         yield show(f"note: {note}")
 
 
-def _attempt(attempt: Attempt) -> str:
+def _attempt(attempt: AttemptRow) -> str:
     seconds = attempt.ended - attempt.started if attempt.ended is not None else -1.0
     took = f" after {show_seconds(seconds)}" if seconds >= 0 else ""  # less where the clock was set back meanwhile
-    said = f": {attempt.reason}" if attempt.reason else ""
+    said = f": {show(attempt.reason)}" if attempt.reason else ""
     return f"{attempt.number}. {_when(attempt.started)}: {attempt.outcome or 'at work'}{took}{said}"
 
 
