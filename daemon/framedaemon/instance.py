@@ -117,6 +117,15 @@ def find_instance(option: Path | None, environ: Mapping[str, str]) -> Instance:
     return Instance(root.resolve())
 
 
+def refuse_unmade(instance: Instance) -> None:
+    """Raise SettingsError for a folder that is no instance, and holds nothing that one could be told by."""
+    if not instance.config.exists() and not os.path.lexists(instance.input):
+        raise SettingsError(
+            f"{instance.root} is no instance: there is neither config.toml nor input/ in it. Name the folder that is "
+            f"one by --instance DIR or ${INSTANCE_VARIABLE}; `framedaemon init DIR` makes a new one"
+        )
+
+
 def create(instance: Instance) -> None:
     """Make the folders that are missing, and leave alone what is there.
 

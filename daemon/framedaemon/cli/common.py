@@ -27,12 +27,17 @@ InstanceOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
-def open_instance(option: Path | None) -> tuple[Instance, Settings]:
-    """The instance that is meant, and its settings. Raises SettingsError."""
-    from framedaemon.instance import find_instance
+def open_instance(option: Path | None, anywhere: bool = False) -> tuple[Instance, Settings]:
+    """The instance that is meant, and its settings; with ``anywhere``, a folder that is none yet will do.
+
+    Raises SettingsError.
+    """
+    from framedaemon.instance import find_instance, refuse_unmade
     from framedaemon.settings import read_settings
 
     instance = find_instance(option, os.environ)
+    if not anywhere:
+        refuse_unmade(instance)
     return instance, read_settings(instance.config)
 
 

@@ -74,7 +74,7 @@ def render(
     from framedaemon.layers import Layer
     from framedaemon.naming import show
 
-    here, settings = open_instance(instance)
+    here, settings = open_instance(instance, anywhere=True)
     table = _command_line(generate, frames, interpolate, fps, seed, set_ or [])
     table.setdefault("encode", {}).setdefault("container", output.suffix.removeprefix(".").lower() or "png")
     table["generate"].setdefault("preview", False)  # nothing waits here: who says the file's name wants the whole
@@ -111,7 +111,7 @@ def explain(
     from framedaemon.layers import Layer
     from framedaemon.naming import show
 
-    here, settings = open_instance(instance)
+    here, settings = open_instance(instance, anywhere=True)
     layer = Layer("command line", _command_line(generate, frames, interpolate, fps, seed, set_ or []))
     file = file.resolve()
     if vram:
@@ -145,7 +145,7 @@ def replay(
     """
     from framedaemon import replaying
 
-    here, settings = open_instance(instance)
+    here, settings = open_instance(instance, anywhere=True)
     facts = replaying.load(receipt)
     prepared = replaying.prepare(facts, here, settings, source)
     target = output or receipt.with_name(f"{receipt.stem}-replay{prepared.plan.video.suffix}")

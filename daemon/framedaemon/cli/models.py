@@ -227,7 +227,7 @@ def open_catalogue(instance: Path | None) -> tuple[Catalogue, bool]:
     from framedaemon.plugins import load_plugins
     from framedaemon.weights import models_folder
 
-    here, settings = open_instance(instance)
+    here, settings = open_instance(instance, anywhere=True)
     with redirect_stdout(sys.stderr):  # what a plugin prints is no answer of ours
         registry = load_plugins(here.plugins, settings.plugins.disabled)
     models = models_folder(settings.models.folder, here.root, os.environ)

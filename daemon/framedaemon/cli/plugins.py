@@ -39,7 +39,7 @@ def plugins(json: JsonOption = False, instance: InstanceOption = None) -> None:
     from framedaemon.plugins import load_plugins
     from framedaemon.weights import models_folder
 
-    here, settings = open_instance(instance)
+    here, settings = open_instance(instance, anywhere=True)
     models = models_folder(settings.models.folder, here.root, os.environ)
     with redirect_stdout(sys.stderr):  # what a plugin prints is no answer of ours
         registry = load_plugins(here.plugins, settings.plugins.disabled)
@@ -79,7 +79,7 @@ def new(
     from framedaemon.naming import show
 
     chosen, name = _known_kind(kind), check_name(name)
-    here, settings = open_instance(instance)
+    here, settings = open_instance(instance, anywhere=True)
     _check_free(name, here.plugins, settings.plugins.disabled)
     if drop_in:
         path = write_drop_in(name, chosen, into if into is not None else here.plugins)
@@ -105,7 +105,7 @@ def check(
     from framedaemon import trying
     from framedaemon.plugins import load_file, load_plugins
 
-    here, settings = open_instance(instance)
+    here, settings = open_instance(instance, anywhere=True)
     with redirect_stdout(sys.stderr):
         registry = load_plugins(here.plugins, settings.plugins.disabled)
         path = Path(plugin)

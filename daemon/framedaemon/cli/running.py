@@ -52,7 +52,7 @@ def run(
     """
     from framedaemon.loop import serve
 
-    serve(open_instance(instance)[0], hold=hold)
+    serve(open_instance(instance, anywhere=True)[0], hold=hold)
 
 
 def once(json: JsonOption = False, instance: InstanceOption = None) -> None:
@@ -62,7 +62,7 @@ def once(json: JsonOption = False, instance: InstanceOption = None) -> None:
     """
     from framedaemon.loop import serve
 
-    served = serve(open_instance(instance)[0], until_empty=True)
+    served = serve(open_instance(instance, anywhere=True)[0], until_empty=True)
     lost = sum(served.ended.get(state, 0) for state in ("failed", "quarantined", "vanished"))
     if json:
         ended = {state: count for state, count in served.ended.items() if count}
@@ -84,7 +84,7 @@ def demo(json: JsonOption = False, instance: InstanceOption = None) -> None:
     from framedaemon.naming import free_path, show
     from framedaemon.workspace import write_atomically
 
-    here, _ = open_instance(instance)
+    here, _ = open_instance(instance, anywhere=True)
     create(here)
     photo = free_path(here.input, _DEMO_PHOTO)
     write_atomically(photo, (files("framedaemon") / "demo" / _DEMO_PHOTO).read_bytes())

@@ -37,7 +37,7 @@ def setup(yes: YesOption = False, instance: InstanceOption = None) -> None:
     from framedaemon.memory import this_machine
     from framedaemon.naming import show
 
-    here, settings = open_instance(instance)
+    here, settings = open_instance(instance, anywhere=True)
     furnish(here)
     print(f"{show(here.root)}: drop pictures into {show(here.input)}")
     catalogue, offline = open_catalogue(instance)

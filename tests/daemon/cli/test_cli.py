@@ -76,6 +76,7 @@ def test_no_reason_stands_here_for_a_command_that_is_gone() -> None:
 def test_an_error_is_a_json_document_too_and_told_to_people_beside_it(
     command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, said: str
 ) -> None:
+    (tmp_path / "input").mkdir()
     monkeypatch.chdir(tmp_path)
 
     answer, plain = command(*words, "--json"), command(*words)
@@ -84,6 +85,25 @@ def test_an_error_is_a_json_document_too_and_told_to_people_beside_it(
     assert said in answer.json["error"]
     assert answer.err
     assert (plain.code, plain.out) == (code, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["status", "watch", "jobs", "show x", "retry --all", "cancel x", "prefer x", "pause", "resume", "approve --all",
+     "prune", "notify"],
+)  # fmt: skip
+def test_what_looks_at_an_instance_or_steers_one_takes_no_other_folder_for_one(
+    command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """Else a person in the wrong folder reads that no daemon runs and nothing waits."""
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    said = command(*words.split())
+
+    assert (said.code, said.out) == (2, "")
+    assert f"{tmp_path} is no instance" in said.err
+    assert list(tmp_path.rglob("*")) == [tmp_path / "tmp"]
 
 
 def _with_files_that_are_there(words: list[str], folder: Path) -> list[str]:

@@ -82,11 +82,12 @@ def test_pruning_without_limits_keeps_every_picture(command: Commands, instance:
 def test_pruning_where_no_daemon_ever_ran_makes_nothing(
     command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "input").mkdir()
     monkeypatch.chdir(tmp_path)
 
     assert command("prune").code == 0
 
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.rglob("*")) == [tmp_path / "input"]
 
 
 def test_folders_of_a_running_daemon_are_not_taken_for_leftovers(command: Commands, instance: Instance) -> None:

@@ -68,11 +68,12 @@ def test_looking_leaves_nothing_behind(command: Commands, instance: Instance, wo
 def test_looking_where_no_daemon_ever_ran_shows_nothing_and_makes_nothing(
     command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
+    (tmp_path / "input").mkdir()
     monkeypatch.chdir(tmp_path)
 
     assert command(*words).code == 0
 
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.rglob("*")) == [tmp_path / "input"]
 
 
 @pytest.mark.parametrize("words", [["status", "--json"], ["jobs"]], ids=" ".join)
