@@ -33,6 +33,9 @@ SYSTEM_UNITS = Path("/etc/systemd/system")
 RUNNING = Path("/run/systemd/system")
 """There where systemd is in charge, as of sd_booted(3)."""
 
+# A file for each person whose own systemd runs without a login, as of loginctl(1).
+_LINGERERS = Path("/var/lib/systemd/linger")
+
 # Who may open /dev/dri and /dev/kfd, as distributions call them.
 _CARD_GROUPS = ("render", "video")
 
@@ -45,6 +48,11 @@ _PROPERTIES = (
 def unit_name(name: str | None) -> str:
     """``framedaemon@NAME.service``, or the one without a name."""
     return UNIT if name is None else f"framedaemon@{check_name(name)}.service"
+
+
+def lingers() -> bool:
+    """Whether who asks has an own systemd that runs without a login."""
+    return (_LINGERERS / _me()).exists()
 
 
 class Manager:

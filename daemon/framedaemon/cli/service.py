@@ -94,30 +94,31 @@ def uninstall(name: NameOption = None, user: UserOption = False, instance: Insta
 def status(
     name: NameOption = None, user: UserOption = False, instance: InstanceOption = None, json: JsonOption = False
 ) -> None:
-    """Say how the services stand: every one, or that of one instance. The exit code is 1 if one does not run.
+    """Say how the services stand: the machine's and your own, or that of one instance. The exit code is 1 if one does
+    not run.
 
     Example: framedaemon service status
     """
     from framedaemon.errors import FramedaemonError
     from framedaemon.manager import Manager, unit_name
 
-    manager = Manager(user, os.environ)
-    units = manager.units()
+    managers = [Manager(scope, os.environ) for scope in ((True,) if user else (False, True))]
+    units = [(manager, unit, root) for manager in managers for unit, root in manager.units().items()]
     if name is not None:
-        units = {unit: root for unit, root in units.items() if unit == unit_name(name)}
+        units = [(manager, unit, root) for manager, unit, root in units if unit == unit_name(name)]
     if instance is not None or (name is None and os.environ.get("FRAMEDAEMON_INSTANCE")):
         here = open_instance(instance)[0]
-        units = {unit: root for unit, root in units.items() if root == here.root}
+        units = [(manager, unit, root) for manager, unit, root in units if root == here.root]
     if not units:
-        own = " --user" if user else ""
-        raise FramedaemonError(f"no such service in {manager.folder}: `framedaemon service install{own}` makes one")
-    found = [_look(manager, unit, root) for unit, root in units.items()]
+        own, folders = " --user" if user else "", " or ".join(str(manager.folder) for manager in managers)
+        raise FramedaemonError(f"no such service in {folders}: `framedaemon service install{own}` makes one")
+    found = [(manager, _look(manager, unit, root)) for manager, unit, root in units]
     if json:
-        print_json(found)
+        print_json([facts for _, facts in found])
     else:
-        for facts in found:
+        for manager, facts in found:
             _print_status(manager, facts)
-    if any(facts["active"] not in ("active", "reloading") for facts in found):
+    if any(facts["active"] not in ("active", "reloading") for _, facts in found):
         raise typer.Exit(1)
 
 
@@ -175,13 +176,15 @@ def _start(manager: Manager, unit: str, restart: bool) -> None:
 
 
 def _say_how_to_go_on(manager: Manager, unit: str, here: Instance) -> None:
+    from framedaemon.manager import lingers
+
     own = " --user" if manager.user else ""
     print(f"  drop pictures into  {here.input}")
     print(f"  how it stands       systemctl{own} status {unit}")
     print(f"  its log             journalctl{own} --{'user-unit' if manager.user else 'unit'} {unit} --follow")
     print(f"  changes of yours    systemctl{own} edit {unit}")
     print(f"  remove it           framedaemon service uninstall{own} --instance {quote(str(here.root))}")
-    if manager.user:
+    if manager.user and not lingers():
         print("  it runs while you are logged in; to run always: loginctl enable-linger")
 
 
@@ -212,6 +215,7 @@ def _look(manager: Manager, unit: str, root: Path) -> dict[str, Any]:
     memory, pid = said.get("MemoryCurrent", ""), int(said.get("MainPID", "0"))
     return {
         "unit": unit,
+        "user": manager.user,
         "instance": str(root),
         "active": said.get("ActiveState"),
         "state": said.get("SubState"),
@@ -231,17 +235,17 @@ def _print_status(manager: Manager, facts: dict[str, Any]) -> None:
     from framedaemon.naming import show
     from framedaemon.settings import show_bytes
 
-    print(f"{facts['unit']}: {facts['active']} ({facts['state']}), {show(facts['instance'])}")
+    own = " --user" if manager.user else ""
+    print(f"{facts['unit']}{own}: {facts['active']} ({facts['state']}), {show(facts['instance'])}")
     if facts["status"]:
         print(f"  {show(facts['status'])}")
     memory = f", {show_bytes(facts['memory_bytes'])} of memory" if facts["memory_bytes"] is not None else ""
     if facts["pid"] is not None:
         print(f"  process {facts['pid']} since {facts['since']}{memory}, restarted {facts['restarts']} times")
     if not facts["enabled"]:
-        own = " --user" if manager.user else ""
         print(f"  it does not start with the machine: `framedaemon service install{own}` sees to it")
     if facts["reload_needed"]:
-        print("  its unit was changed: `systemctl daemon-reload`, and restart it")
+        print(f"  its unit was changed: `systemctl{own} daemon-reload`, and restart it")
     if facts["active"] not in ("active", "reloading"):
         print(f"  it does not run ({facts['result']}, exit code {facts['exit_code']}); it said last:", flush=True)
         print("\n".join(f"    {show(line)}" for line in manager.journal(facts["unit"], _LINES).splitlines()))

@@ -18,6 +18,7 @@ from pathlib import Path
 from framedaemon.doctor.finding import Finding, State
 from framedaemon.doctor.patient import Patient
 from framedaemon.instance import INSTANCE_VARIABLE
+from framedaemon.manager import lingers
 from framedaemon.requests import daemon_pid
 from framedaemon.status import read_status
 
@@ -40,7 +41,7 @@ def examine_running(patient: Patient) -> Iterator[Finding]:
             said = f"another daemon (process {other}, of {place}) takes pictures from the same input/"
             yield _finding("twice", "error", said, f"kill {other}  # or give one of them another input/")
     for scope, unit in units:
-        yield from judge_unit(scope, unit, pid, _lingers())
+        yield from judge_unit(scope, unit, pid, lingers())
     if not units:
         start = f"framedaemon service install --instance {shlex.quote(str(root))}"
         yield _finding("service", "ok", "no systemd service is there for this instance: it is started by hand", start)
@@ -176,10 +177,6 @@ def _same(one: Path, other: Path) -> bool:
 def _python_of(start: str) -> str:
     """The program of ``{ path=/opt/bin/framedaemon ; argv[]=… }``."""
     return start.partition("path=")[2].partition(" ;")[0].strip()
-
-
-def _lingers() -> bool:
-    return os.geteuid() == 0 or Path("/var/lib/systemd/linger", pwd.getpwuid(os.geteuid()).pw_name).exists()
 
 
 def _finding(name: str, state: State, said: str, mend: str = "") -> Finding:

@@ -43,6 +43,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setattr(manager, "SYSTEM_UNITS", folder / "units")
     monkeypatch.setattr(manager, "RUNNING", folder)
+    monkeypatch.setattr(manager, "_LINGERERS", folder / "lingerers")
     return folder
 
 
@@ -189,12 +190,35 @@ def test_status_is_for_people_and_for_scripts(machine: Path, instance: Instance,
     (machine / "runs").unlink()
     down = service("status", "--user", "--instance", instance.root)
 
-    assert "framedaemon.service: active (running)" in told.out and "1 MiB of memory, restarted 2 times" in told.out
+    assert (
+        "framedaemon.service --user: active (running)" in told.out and "1 MiB of memory, restarted 2 times" in told.out
+    )
     assert (facts["unit"], facts["pid"], facts["memory_bytes"], facts["enabled"]) == (
         "framedaemon.service", 77, 2**20, True,
     )  # fmt: skip
     assert down.code == 1
     assert "it does not run" in down.out and "settings_refused" in down.out
+
+
+def test_the_status_tells_of_ones_own_service_too_without_being_asked_for_it(
+    machine: Path, instance: Instance, service: Callable[..., Said]
+) -> None:
+    service("install", "--user", "--instance", instance.root)
+
+    told, (facts,) = service("status"), service("status", "--json").json
+
+    assert told.code == 0
+    assert told.out.startswith(f"framedaemon.service --user: active (running), {instance.root}")
+    assert facts["user"] is True
+
+
+def test_who_lingers_is_not_told_to(machine: Path, instance: Instance, service: Callable[..., Said]) -> None:
+    (machine / "lingerers").mkdir()
+    (machine / "lingerers" / pwd.getpwuid(os.geteuid()).pw_name).touch()
+
+    said = service("install", "--user", "--instance", instance.root)
+
+    assert "enable-linger" not in said.out
 
 
 def test_status_and_uninstall_say_where_there_is_no_service(
