@@ -51,10 +51,14 @@ def load_toml(path: Path, where: str, follow: bool = True) -> Table:
     try:
         if not follow and path.is_symlink():
             raise TomlError(f"{where}: is a link; put the file itself here")
-        with os.fdopen(os.open(path, flags), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        handle = os.open(path, flags)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise TomlError(f"{where}: is not a regular file")
-            data = file.read(MAX_BYTES + 1)
+            with os.fdopen(handle, "rb", closefd=False) as file:
+                data = file.read(MAX_BYTES + 1)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -192,9 +192,13 @@ def test_a_named_pipe_does_not_block(follow: bool, tmp_path: Path) -> None:
         load_toml(tmp_path / "cat.toml", "cat.toml", follow=follow)
 
 
-def test_a_folder_in_the_files_place_is_said(tmp_path: Path) -> None:
-    with pytest.raises(TomlError, match=r"cat\.toml: cannot be read: Is a directory"):
+def test_a_folder_in_the_files_place_is_said_and_not_left_open(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    with pytest.raises(TomlError, match=r"cat\.toml: is not a regular file"):
         load_toml(tmp_path, "cat.toml")
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_missing_file_is_for_the_caller_to_judge(tmp_path: Path) -> None:
