@@ -83,10 +83,19 @@ class Intake:
         return taken
 
     def adopt(self, drop: DropRow, late: Path, now: float) -> JobRejected | None:
-        """Give a drop, none of whose jobs has been tried, the sidecar or last picture that came after it."""
-        with real_folder(self._instance.input, PurePosixPath(drop.name).parent) as folder:
-            move(folder / late.name, self.workspace(drop.id).source / late.name)
-        return self._reread(drop, late.name, now)
+        """Give a drop, none of whose jobs has been tried, the sidecar or last picture that came after it.
+
+        Where that raises, it lies in input/ again, or is found by `resume_adoption`.
+        """
+        below, taken = PurePosixPath(drop.name).parent, self.workspace(drop.id).source / late.name
+        try:
+            with real_folder(self._instance.input, below) as folder:
+                move(folder / late.name, taken)
+            return self._reread(drop, late.name, now)
+        except BaseException:
+            with suppress(OSError):
+                self._give_back(taken, below)
+            raise
 
     def resume_adoption(self, drop: DropRow, now: float) -> tuple[DropRow, JobRejected | None] | None:
         """Use what had moved in late, but was not recorded, when a crash came; None where there is nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -201,6 +202,23 @@ def test_an_adopted_sidecar_makes_the_jobs_anew(door: Door) -> None:
 
     assert len(door.ledger.jobs()) == 2
     assert not late.exists()
+
+
+def test_a_late_sidecar_that_cannot_be_recorded_lies_in_input_again(door: Door) -> None:
+    """Else the job would go without it, and it would be removed with the job's folder."""
+    drop(door.instance, "cat.png")
+    ((row, _),) = door.intake.claim(door.arrivals(), 5.0)
+    late = door.instance.input / "cat.toml"
+    late.write_text("[[job]]\n[[job]]\n")
+    door.ledger._db.execute("PRAGMA query_only = ON")
+
+    with pytest.raises(sqlite3.OperationalError):
+        door.intake.adopt(row, late, 6.0)
+
+    assert late.read_text() == "[[job]]\n[[job]]\n"
+    door.ledger._db.execute("PRAGMA query_only = OFF")
+    assert door.intake.adopt(row, late, 7.0) is None
+    assert len(door.ledger.jobs()) == 2
 
 
 def test_a_crash_between_a_late_sidecars_move_and_its_row_loses_neither(door: Door) -> None:
