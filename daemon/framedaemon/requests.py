@@ -118,11 +118,9 @@ class Request:
 
 
 def take_requests(instance: Instance) -> Iterator[Request]:
-    """What was asked for; each is given once."""
+    """What was asked for; each is given until whoever takes it comes back for the next."""
     folder = _folder(instance)
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        with suppress(OSError):  # it may be another user's; a job is cancelled once, however often it is asked for
-            path.unlink()
         word, _, rest = path.name.partition(" ")
         job_id, _, priority = rest.partition(" ")
         if word == "cancel" and _JOB_ID.fullmatch(rest):
@@ -131,6 +129,8 @@ def take_requests(instance: Instance) -> Iterator[Request]:
             yield Request(job_id, int(priority))
         elif path.name == "try":
             yield Request(None)
+        with suppress(OSError):  # it may be another user's; a job is cancelled once, however often it is asked for
+            path.unlink()
 
 
 def daemon_pid(instance: Instance) -> int | None:

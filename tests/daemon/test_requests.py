@@ -49,6 +49,16 @@ def test_a_request_waits_for_a_daemon_and_is_given_once(instance: Instance) -> N
     assert list(take_requests(instance)) == []
 
 
+def test_a_request_that_is_not_carried_out_is_given_again(instance: Instance) -> None:
+    """The ledger may be on a disk that is full just now, and who asked was told that it would be done."""
+    ask_to_cancel(instance, "a-1")
+    taken = take_requests(instance)
+    next(taken)
+    taken.close()
+
+    assert list(take_requests(instance)) == [Request("a-1")]
+
+
 def test_a_daemon_is_woken_by_a_pause_and_by_its_end(instance: Instance, running: int) -> None:
     woken: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, frame: woken.append(number))
