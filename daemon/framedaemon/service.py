@@ -254,9 +254,9 @@ class Service:
 
     def _take_in(self, now: float, wall: float) -> None:
         started = time.monotonic()
-        self.woken = False
+        self.woken, self._scan, self._scan_due = False, None, 0.0  # where it raises, there is all of it to do again
         self._resume_claims(wall)
-        self._scan = scan = self._inbox.scan(now)
+        scan = self._inbox.scan(now)
         self._scan_allowed = now + _SCAN_SHARE * (time.monotonic() - started)
         for drop, rejected in self._intake.claim(scan.arrivals, wall):
             self._welcome(drop, rejected, wall)
@@ -282,7 +282,7 @@ class Service:
             if problem not in before:
                 self._log.warning("input_unreadable", problem=problem)
         self._dispatch.close_held()
-        self._scan_due = now + self._settings.inbox.rescan_seconds
+        self._scan, self._scan_due = scan, now + self._settings.inbox.rescan_seconds
         if scan.next_due is not None:
             self._scan_due = min(self._scan_due, scan.next_due)
 

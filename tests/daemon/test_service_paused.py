@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from framedaemon.gate import Closed
 from framedaemon.hours import DAYS
 from framedaemon.instance import Instance
 from framedaemon.ledger import Ledger
-from framedaemon.requests import ask_to_prefer, pause, resume
+from framedaemon.requests import ask_to_cancel, ask_to_prefer, pause, resume
 from framedaemon.service import Service
 from framedaemon.settings import read_settings
 from framedaemon.status import read_status
@@ -50,6 +51,30 @@ def outcomes(instance: Instance, job: str) -> list[str | None]:
     found = [attempt.outcome for attempt in ledger.attempts(job)]
     ledger.close()
     return found
+
+
+def test_what_a_ledger_did_not_take_down_is_done_as_soon_as_it_does(tmp_path: Path) -> None:
+    """A picture that was being taken, for which nothing would look before the next scan, and a request."""
+    instance = make_instance(tmp_path, CONFIG.replace("rescan_seconds = 1.0", "rescan_seconds = 3600.0"))
+    pause(instance, now=False, wall=time.time())
+    with living(instance) as service:
+        drop(instance, "a.png")
+        service.tick(0.0)
+        (job,) = service._ledger.jobs("queued")
+        ask_to_cancel(instance, job.id)
+        drop(instance, "b.png")
+        service.woken = True
+        service._ledger._db.execute("PRAGMA query_only = ON")
+        with pytest.raises(sqlite3.OperationalError):
+            service.tick(10.0)
+        with pytest.raises(sqlite3.OperationalError):
+            service._take_in(11.0, time.time())
+        idle = service.idle
+        service._ledger._db.execute("PRAGMA query_only = OFF")
+        service.tick(12.0)
+
+    assert not idle
+    assert {job.name: job.state for job in jobs_of(instance)} == {"a.png": "cancelled", "b.png": "queued"}
 
 
 def test_while_it_is_paused_pictures_are_taken_and_wait_and_no_worker_lives(instance: Instance) -> None:
