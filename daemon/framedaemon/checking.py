@@ -17,6 +17,9 @@ from framedaemon.settings import Settings
 from framedaemon.sidecars import FOLDER_DEFAULTS
 from framedaemon.weights import models_folder
 
+UNWRITABLE = ": cannot be written to"
+"""How what is said of a folder ends that may not be written to."""
+
 
 def problems_of(instance: Instance, settings: Settings, registry: Registry) -> list[str]:
     """Every problem, one line each; an empty list when all is well."""
@@ -31,7 +34,7 @@ def folder_problems(instance: Instance) -> list[tuple[str, str]]:
     missing = f"; `framedaemon init {instance.root}` makes it"
     problems = [(f"{folder}: is not there", missing) for folder in folders if not folder.is_dir()]
     problems += [
-        (f"{folder}: cannot be written to", "")
+        (f"{folder}{UNWRITABLE}", "")
         for folder in folders
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK)
     ]

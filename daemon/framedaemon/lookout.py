@@ -140,10 +140,8 @@ class Lookout:
         )
 
     def _status(self) -> Status | None:
-        """What the daemon said last, if it runs. Who may not read its lock has to take its word for that."""
-        if os.access(self._instance.lock, os.R_OK) and daemon_pid(self._instance) is None:
-            return None
-        return read_status(self._instance.status)
+        """What the daemon said last, if it runs."""
+        return read_status(self._instance.status) if daemon_pid(self._instance) is not None else None
 
     def _daemon(self, said: Status | None) -> Daemon | None:
         if said is None:  # it is just coming up, or not there

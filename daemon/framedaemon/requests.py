@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from framedaemon.instance import Instance
+from framedaemon.status import read_status
 
 _JOB_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 _PRIORITY = re.compile(r"-?[0-9]{1,3}")
@@ -143,6 +144,9 @@ def daemon_pid(instance: Instance) -> int | None:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return int(file.read())
+    except PermissionError:  # another user's, whom a file that all may read has to tell of
+        said = read_status(instance.status)
+        return said.pid if said is not None else None
     except (OSError, ValueError):
         return None
     return None

@@ -4,6 +4,9 @@ import fcntl
 import os
 import pwd
 import signal
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +25,7 @@ from framedaemon.requests import (
     resume,
     take_requests,
 )
+from framedaemon.status import Status, write_status
 
 
 @pytest.fixture
@@ -158,6 +162,30 @@ def test_a_running_daemon_is_woken(instance: Instance, running: int) -> None:
 
 def test_the_daemon_is_who_holds_the_lock(instance: Instance, running: int) -> None:
     assert daemon_pid(instance) == running
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_who_may_not_read_the_lock_hears_of_the_daemon_all_the_same() -> None:
+    code = "; ".join(
+        [
+            "import os, sys; from pathlib import Path; from framedaemon.instance import Instance",
+            "from framedaemon.requests import daemon_pid; here = Instance(Path(sys.argv[1]))",
+            "daemon_pid(here)",  # what Python imports late must still be readable
+            "os.setuid(65534); print(daemon_pid(here))",
+        ]
+    )
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        instance = Instance(Path(folder))
+        create(instance)
+        with instance.lock.open("w") as lock:
+            lock.write("1")
+            instance.lock.chmod(0o600)
+            write_status(instance.status, Status(1, 0.0, False, None))
+            said = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=False)
+
+    assert (said.stdout, said.stderr) == ("1\n", "")
 
 
 def test_a_lock_that_nobody_holds_is_of_a_daemon_that_is_gone(instance: Instance) -> None:

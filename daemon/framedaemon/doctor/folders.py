@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from framedaemon.checking import folder_problems
+from framedaemon.checking import UNWRITABLE, folder_problems
 from framedaemon.disk import free_bytes
 from framedaemon.doctor.finding import Finding, State
 from framedaemon.doctor.patient import Patient
 from framedaemon.instance import Instance, another_users
 from framedaemon.naming import show
+from framedaemon.requests import daemon_pid
 from framedaemon.settings import Settings, show_bytes
 from framedaemon.watch import filesystem_of, sends_events
 
@@ -39,10 +41,12 @@ class Place:
 
 def examine_folders(patient: Patient) -> Iterator[Finding]:
     """The folders of the instance as they are now."""
-    for said, mend in folder_problems(patient.instance):
-        yield _finding("rights", "error", said, _mend(said, mend))
+    problems, theirs = folder_problems(patient.instance), _is_anothers(patient.instance)
+    for said, mend in problems:
+        if not (theirs and said.endswith(UNWRITABLE)):
+            yield _finding("rights", "error", said, _mend(said, mend))
     places = look_at(patient.instance)
-    yield from _left_behind(patient.instance)
+    yield from _left_behind(patient.instance, theirs)
     yield from _owners(patient.instance, places)
     yield from judge_places(places, patient.settings)
     if places:
@@ -118,9 +122,19 @@ def _peculiar(place: Place, settings: Settings) -> Iterator[Finding]:
         yield _finding("case", "ok", f"{where}, which does not tell Photo.jpg from photo.jpg: names are numbered")
 
 
-def _left_behind(instance: Instance) -> Iterator[Finding]:
+def _is_anothers(instance: Instance) -> bool:
+    """Whether its daemon is another user's than who asks: to give that one the folders would take them from the daemon.
+
+    What is root's, and no daemon runs there, was made with sudo and is to be somebody's.
+    """
+    owner = instance.root.stat().st_uid
+    return os.geteuid() not in (0, owner) and (owner != 0 or daemon_pid(instance) is not None)
+
+
+def _left_behind(instance: Instance, theirs: bool) -> Iterator[Finding]:
     """What a `sudo framedaemon` left behind. The daemon's user is whose the folder is, as for `service install`."""
-    daemon = instance.root.stat().st_uid or os.geteuid()
+    owner = instance.root.stat().st_uid
+    daemon = owner if theirs else owner or os.geteuid()
     for path in another_users(instance, daemon):
         said = f"{path}: belongs to {_user(path.stat().st_uid)}; a daemon of {_user(daemon)} cannot use it"
         mend = f"sudo chown -R {_user(daemon)} {quote(str(instance.root))}"
@@ -135,7 +149,9 @@ def _owners(instance: Instance, places: list[Place]) -> Iterator[Finding]:
         yield _finding("owner", "ok", f"{said}; the daemon must be able to write to all of them")
     elif owners and os.geteuid() not in owners:
         said = f"they belong to {_user(min(owners))}, and you are {_user(os.geteuid())}"
-        yield _finding("owner", "ok", f"{said}: ask as that user to hear what the daemon may do")
+        ask = f"sudo -u {_user(min(owners))} {quote(sys.executable)} -m framedaemon doctor"
+        mend = f"{ask} --instance {quote(str(instance.root))}"
+        yield _finding("owner", "ok", f"{said}: ask as that user to hear what the daemon may do", mend)
 
 
 def _place(folder: Path) -> Place:

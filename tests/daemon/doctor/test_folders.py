@@ -7,6 +7,7 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -152,3 +153,31 @@ def test_what_a_sudo_left_behind_is_told_with_the_command_that_gives_it_back(ins
 
     assert one.said == f"{instance.lock}: belongs to root; a daemon of nobody cannot use it"
     assert one.mend == f"sudo chown -R nobody {instance.root}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+@pytest.mark.parametrize("owner", ["nobody", "root"])
+def test_nobody_is_told_to_take_the_folders_from_the_daemon_of_another(owner: str) -> None:
+    """Pasted, a chown would end a service that is well."""
+    asking = (
+        "import fcntl, json, os, sys; from pathlib import Path; from framedaemon.doctor.folders import *\n"
+        "from framedaemon.doctor.patient import admit\n"
+        "from framedaemon.status import Status, write_status\n"
+        "here = Instance(Path(sys.argv[1])); lock = here.lock.open('w'); here.lock.chmod(0o600)\n"
+        "os.chown(here.lock, here.root.stat().st_uid, -1)\n"
+        "write_status(here.status, Status(os.getpid(), 0.0, False, None))\n"
+        "patient = admit(here, 0.0); list(examine_folders(patient)); os.setuid(12345)\n"
+        "print(json.dumps([(one.state, one.said, one.mend) for one in examine_folders(patient)]))"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        root = make_instance(Path(folder, "videos"), "").root
+        for path in (root, *root.rglob("*")):
+            os.chown(path, pwd.getpwnam(owner).pw_uid, -1)
+        said = subprocess.run([sys.executable, "-c", asking, root], capture_output=True, text=True, check=True)
+
+    found = json.loads(said.stdout)
+    assert [one for one in found if "chown" in one[2] or one[0] == "error"] == []
+    ((what, mend),) = [(one[1], one[2]) for one in found if one[1].startswith("they belong to")]
+    assert what.startswith(f"they belong to {owner}, and you are user 12345")
+    assert mend == f"sudo -u {owner} {sys.executable} -m framedaemon doctor --instance {root}"
