@@ -54,9 +54,15 @@ def find_jobs(instance: Instance, ledger: Ledger, word: str) -> list[JobRow]:
         return [job]
     path = Path(word).absolute()
     if path.is_relative_to(instance.output):
-        return ledger.lookup.published(str(path.relative_to(instance.output)))
+        return ledger.lookup.published(show(path.relative_to(instance.output)))
     below = str(path.relative_to(instance.input)) if path.is_relative_to(instance.input) else word
-    return ledger.lookup.named(below)
+    return ledger.lookup.named(below) or _shown_as(below, ledger)
+
+
+def _shown_as(word: str, ledger: Ledger) -> list[JobRow]:
+    """The jobs of the last picture whose name is shown so, with what does not print escaped: copied from a list."""
+    last = next((row for row in ledger.jobs() if show(row.name) == word), None) if "\\" in word else None
+    return ledger.jobs_of(last.drop_id) if last is not None else []
 
 
 def compile_dossier(instance: Instance, ledger: Ledger, row: JobRow) -> Dossier:

@@ -177,6 +177,8 @@ class Ledger:
         return self._db.execute(query, (stem,)).fetchone() is not None
 
     def job(self, id: str) -> JobRow | None:
+        if not id.isascii():  # what a person typed: SQLite takes no bytes that are not UTF-8
+            return None
         row = self._db.execute(f"{JOBS} WHERE jobs.id = ?", (id,)).fetchone()
         return read_job(row) if row is not None else None
 

@@ -83,3 +83,23 @@ def test_a_job_is_found_by_what_people_have_at_hand(instance: Instance, ledger: 
     (found,) = find_jobs(instance, ledger, word.format(root=instance.root))
 
     assert found.id == "d1-1"
+
+
+@pytest.mark.parametrize("word", ["caf\udce9\n.jpg", r"caf\xe9\n.jpg", "{root}/input/caf\udce9\n.jpg"])
+def test_a_name_that_cannot_be_shown_is_found_as_it_is_and_as_it_is_shown(
+    instance: Instance, ledger: Ledger, word: str
+) -> None:
+    id = end_job(ledger, "caf\udce9\n.jpg")
+
+    (found,) = find_jobs(instance, ledger, word.format(root=instance.root))
+
+    assert found.id == id
+
+
+@pytest.mark.parametrize("word", ["\udce9", "output/\udce9.mp4", r"\xe9"])
+def test_words_that_are_no_text_mean_no_job(
+    instance: Instance, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    monkeypatch.chdir(instance.root)
+
+    assert find_jobs(instance, ledger, word) == []
