@@ -38,7 +38,7 @@ from framedaemon.overview import (
     Room,
     Standing,
 )
-from framedaemon.requests import daemon_pid
+from framedaemon.requests import daemon_pid, read_pause
 from framedaemon.settings import Settings
 from framedaemon.status import Progress, Status, read_status
 from framedaemon.summary import PlanSummary
@@ -134,7 +134,7 @@ class Lookout:
             warnings=self._warnings.get(_age(self._log)),
             previews=recorded.previews,
             breakers=recorded.breakers,
-            problems=(*(said.problems if said is not None else ()), *self._silent(daemon, now)),
+            problems=(*(said.problems if said is not None else ()), *self._held_back(daemon, now)),
             memory=read_memory(daemon.pid if daemon else None, daemon.worker if daemon else None),
             room=self._room(recorded, again),
         )
@@ -149,7 +149,10 @@ class Lookout:
             return Daemon(pid) if pid is not None else None
         return Daemon(said.pid, said.since, said.worker, said.draining, said.paused, said.at)
 
-    def _silent(self, daemon: Daemon | None, now: float) -> Iterator[str]:
+    def _held_back(self, daemon: Daemon | None, now: float) -> Iterator[str]:
+        """What a daemon cannot say itself."""
+        if daemon is None and read_pause(self._instance) is not None:
+            yield "paused by hand: a daemon that is started begins no job before `framedaemon resume`"
         patience = _SILENT_SECONDS + self._settings.inbox.rescan_seconds
         if daemon is not None and daemon.said is not None and now - daemon.said > patience:
             yield f"the daemon has said nothing for {now - daemon.said:.0f} s: it hangs, or tmp/ cannot be written"

@@ -15,6 +15,7 @@ from framedaemon.errors import SettingsError
 from framedaemon.instance import Instance, create
 from framedaemon.ledger import Ledger
 from framedaemon.lookout import SHOWN, Lookout
+from framedaemon.requests import pause
 from framedaemon.settings import Settings
 from framedaemon.status import Progress, Status, write_status
 from queues import end_job, plan_of, queue_job
@@ -114,6 +115,17 @@ def test_a_daemon_that_is_just_coming_up_is_seen(instance: Instance, lookout: Lo
 
     assert seen.daemon is not None
     assert (seen.daemon.pid, seen.daemon.said) == (os.getpid(), None)
+
+
+def test_a_pause_that_waits_for_a_daemon_is_told(instance: Instance, lookout: Lookout) -> None:
+    """Else the next one is started, and nobody knows why it makes nothing."""
+    pause(instance, False, NOW)
+
+    assert lookout.look(NOW).problems == (
+        "paused by hand: a daemon that is started begins no job before `framedaemon resume`",
+    )
+    with _running(instance, paused="paused by hand"):
+        assert lookout.look(NOW).problems == ()
 
 
 def test_a_daemon_that_says_nothing_for_long_is_a_problem(instance: Instance, lookout: Lookout) -> None:

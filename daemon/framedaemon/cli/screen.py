@@ -118,7 +118,7 @@ def _banners(seen: Overview) -> Iterator[tuple[str, str]]:
     """What keeps jobs from being made, and how to show it."""
     daemon, grave, mild = seen.daemon, "bold white on red", "bold black on yellow"
     if daemon is None:
-        yield "no daemon runs here: nothing is made until one is started", grave
+        yield "no daemon runs here: nothing is made until `framedaemon run` or its service starts one", grave
     elif daemon.paused:
         yield f"paused: {daemon.paused.removeprefix('paused ')}", mild
     if daemon is not None and daemon.draining:
