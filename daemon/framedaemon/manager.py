@@ -22,6 +22,7 @@ from framedaemon.instance import Instance
 from framedaemon.naming import show
 from framedaemon.settings import Settings
 from framedaemon.unit import OLDEST, Facts, check_name, drop_in_text, served_by, template_text, unit_text
+from framedaemon.users import user_name
 from framedaemon.watch import mounts_in
 from framedaemon.weights import folder_of, models_folder, stored_names
 
@@ -215,13 +216,7 @@ def _typed(path: Path) -> str:
 
 
 def _owner(path: Path) -> str:
-    return path.owner() if _known(path.stat().st_uid) else str(path.stat().st_uid)
-
-
-def _known(uid: int) -> bool:
-    with suppress(KeyError):
-        return bool(pwd.getpwuid(uid))
-    return False
+    return user_name(path.stat().st_uid)
 
 
 def _exists(group: str) -> bool:

@@ -48,6 +48,14 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
 
 
+def typed() -> list[str]:
+    """The command as it was typed; what stands in the environment does not come along to another user."""
+    from framedaemon.instance import INSTANCE_VARIABLE
+
+    place = os.environ.get(INSTANCE_VARIABLE)
+    return [*(("env", f"{INSTANCE_VARIABLE}={place}") if place else ()), *sys.argv]
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout; names that are not UTF-8 are escaped."""
     print(json.dumps(value, indent=2, ensure_ascii=True))

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json
+from framedaemon.cli.common import InstanceOption, JsonOption, console, open_instance, print_json, typed
 from framedaemon.cli.completing import weights
 
 if TYPE_CHECKING:
     from framedaemon.catalogue import Catalogue
     from framedaemon.fetching import Progress
+    from framedaemon.instance import Instance
     from framedaemon.published import Row
 
 OFFLINE_VARIABLE = "FRAMEDAEMON_OFFLINE"
@@ -96,7 +97,7 @@ def pull(
     from framedaemon.errors import FramedaemonError
     from framedaemon.naming import show
 
-    catalogue, offline = open_catalogue(instance)
+    catalogue, offline = open_catalogue(instance, to_store=True)
     if not names:
         raise typer.BadParameter(f"name weights, or a stage; there are: {', '.join(catalogue.rows()) or 'none'}")
     if given is not None and len(names) > 1:
@@ -132,7 +133,7 @@ def add(
     path, asked = Path(what), adding.parse_asked(what)
     if not path.exists() and asked is None:
         raise typer.BadParameter(f"{show(what)} is no file or folder here, and no OWNER/NAME of a model hub")
-    catalogue, offline = open_catalogue(instance)
+    catalogue, offline = open_catalogue(instance, to_store=True)
     if path.exists() or asked is None:
         with _progress() as progress:
             stored = adding.add(catalogue, path, stage, name, _tell, progress)
@@ -221,8 +222,11 @@ def remove(
     raise typer.Exit(1 if gone else 0)
 
 
-def open_catalogue(instance: Path | None) -> tuple[Catalogue, bool]:
-    """The catalogue of an instance, and whether nothing may be fetched. Raises SettingsError."""
+def open_catalogue(instance: Path | None, to_store: bool = False) -> tuple[Catalogue, bool]:
+    """The catalogue of an instance, and whether nothing may be fetched. Raises SettingsError.
+
+    Who is ``to_store`` something is told where the instance's own user would not look for it.
+    """
     from framedaemon.catalogue import Catalogue
     from framedaemon.plugins import load_plugins
     from framedaemon.weights import models_folder
@@ -231,8 +235,22 @@ def open_catalogue(instance: Path | None) -> tuple[Catalogue, bool]:
     with redirect_stdout(sys.stderr):  # what a plugin prints is no answer of ours
         registry = load_plugins(here.plugins, settings.plugins.disabled)
     models = models_folder(settings.models.folder, here.root, os.environ)
+    if to_store and settings.models.folder[:1] in ("", "~"):
+        _warn_of_another_user(here)
     offline = settings.models.offline or os.environ.get(OFFLINE_VARIABLE, "0") not in ("", "0")
     return Catalogue(registry, models, settings.disk.keep_free_bytes), offline
+
+
+def _warn_of_another_user(here: Instance) -> None:
+    from framedaemon.users import command_as, user_name
+
+    owner = here.root.stat().st_uid if here.config.exists() else os.geteuid()
+    if owner != os.geteuid():
+        print(
+            f"{here.root} belongs to {user_name(owner)}, whose daemon has a folder of weights of its own: "
+            f"`{command_as(owner, typed())}`; or name one folder for both, [models] folder in config.toml",
+            file=sys.stderr,
+        )
 
 
 def fetch(catalogue: Catalogue, row: Row, *, yes: bool, offline: bool, given: Path | None = None) -> bool:

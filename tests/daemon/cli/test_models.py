@@ -57,6 +57,23 @@ def instance(tmp_path: Path, served: Web, monkeypatch: pytest.MonkeyPatch) -> In
     return made
 
 
+def test_who_pulls_for_another_user_s_instance_is_told_that_it_looks_elsewhere(
+    command: Commands, instance: Instance
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("giving a folder away needs root")
+    os.chown(instance.root, 12345, 12345)
+
+    one_folder = command("models", "pull", "toy-1", "--yes")
+    instance.config.write_text(CONFIG)
+    pulled = command("models", "pull", "toy-1", "--yes")
+    listed = command("models", "list")
+
+    assert "belongs to" not in one_folder.err
+    assert f"{instance.root} belongs to 12345, whose daemon has a folder of weights of its own: `sudo -u" in pulled.err
+    assert "belongs to" not in listed.err
+
+
 def _line(table: str, name: str) -> str:
     """The row of ``name``, without the gaps between its columns."""
     return next(" ".join(line.split()) for line in table.splitlines() if line.startswith(f"{name} "))
