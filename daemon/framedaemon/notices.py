@@ -23,8 +23,8 @@ from framedaemon.events import BreakerClosed, BreakerOpened, Event
 from framedaemon.hooks import hookimpl
 from framedaemon.instance import Instance
 from framedaemon.log import get_log
-from framedaemon.notice import News, compose, news_of
-from framedaemon.sending import AppriseSender, CommandSender, Sender
+from framedaemon.notice import News, Notice, compose, news_of
+from framedaemon.sending import AppriseSender, CommandSender, Sender, Sent
 from framedaemon.told import DAY_SECONDS, LEDGER_TROUBLE, Told, ended_since, forget_others
 from framedaemon.webhook import WebhookSender
 
@@ -122,7 +122,7 @@ class Mailbox:
         notice = compose(batch, self._instance.root, self._host, time.time(), more)
         tries = 0
         while True:
-            sent, tries = self.sender.send(notice, time.time()), tries + 1
+            sent, tries = self._send(notice), tries + 1
             if sent.ok:
                 self._log.info("notice_sent", target=self.sender.name, title=notice.title, tries=tries)
                 break
@@ -141,6 +141,13 @@ class Mailbox:
         except OSError as error:  # it may be told once more after a restart
             self._log.warning("notice_not_remembered", target=self.sender.name, reason=str(error))
         return True
+
+    def _send(self, notice: Notice) -> Sent:
+        try:
+            return self.sender.send(notice, time.time())
+        except Exception as error:  # noqa: BLE001  (a thread that ended would tell nobody anything any more)
+            said = error.strerror if isinstance(error, OSError) else None  # all else may hold an address
+            return Sent(False, said or type(error).__name__, again=True)
 
 
 class Notices:

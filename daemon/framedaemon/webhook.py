@@ -141,6 +141,6 @@ def _rest(after: str | None, date: str | None) -> float | None:
             seconds = float(after) if after is not None else None
         else:
             seconds = (parsedate_to_datetime(after) - parsedate_to_datetime(date or "")).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # the last one where a year has twenty digits
         return None
     return min(_LONGEST_REST, max(0.0, seconds)) if seconds is not None else None

@@ -18,6 +18,7 @@ from framedaemon.events import BreakerClosed, BreakerOpened, JobFailed, JobPubli
 from framedaemon.instance import Instance, create
 from framedaemon.ledger import Ledger
 from framedaemon.notices import Notices, Patience
+from handles import no_handle_left
 from posted import Receiver, receiving
 
 SOON = Patience(first_seconds=0.02, longest_seconds=0.05)
@@ -129,6 +130,20 @@ def test_a_target_that_is_down_gets_the_same_notice_later(instance: Instance, re
     assert [post.headers["webhook-id"] for post in receiver.posts] == [receiver.posts[0].headers["webhook-id"]] * 4
     assert [line["event"] for line in lines] == ["notice_delayed", "notice_sent"]
     assert "t0ken" not in str(lines)
+
+
+def test_a_moment_without_file_handles_delays_a_notice_and_loses_none(instance: Instance) -> None:
+    command = CommandTarget(argv=("/bin/sh", "-c", "cat >> got"))
+
+    with capture_logs() as lines, _telling(instance, NotifySettings(command=(command,))) as notices:
+        with no_handle_left():
+            notices.happened(_done(1))
+            wait_until(lambda: lines, "a word on it")
+        wait_until(lambda: len(lines) > 1, "the notice")
+
+    assert [line["event"] for line in lines] == ["notice_delayed", "notice_sent"]
+    assert lines[0]["reason"] == "Too many open files"
+    assert "1.mp4" in (instance.root / "got").read_text()
 
 
 def test_a_target_that_refuses_loses_that_notice_only(instance: Instance, receiver: Receiver) -> None:

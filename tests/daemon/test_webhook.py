@@ -113,6 +113,7 @@ def test_who_is_busy_or_broken_is_asked_again_and_who_refuses_is_not(
         ({"Retry-After": "120"}, 120.0),
         ({"Retry-After": "999999"}, 3600.0),
         ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "Fri, 01 Jan 99999999999999999999 00:00:00 GMT"}, None),
         ({"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0.0),
         ({}, None),
     ],
