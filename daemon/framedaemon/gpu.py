@@ -84,9 +84,13 @@ class Patient:
                 answers.append(unwatched)
 
         if self._asking is None or not self._asking.is_alive():
-            self._asking = threading.Thread(target=ask, name="card", daemon=True)
-            self._asking.start()
-            self._asking.join(self._seconds)
+            asking = threading.Thread(target=ask, name="card", daemon=True)
+            try:
+                asking.start()
+            except RuntimeError as error:
+                raise Unwatched(f"nobody could be sent to ask about {device}: {error}") from error
+            self._asking = asking
+            asking.join(self._seconds)
         if not answers:
             raise Unwatched(f"the driver does not answer when it is asked about {device}")
         if isinstance(answers[0], Unwatched):

@@ -52,7 +52,7 @@ class Metrics:
             self._series.settings = settings
             return
         self.close()
-        self._served = wanted
+        self._served = MetricsSettings()
         if not (wanted.listen or wanted.textfile):
             self._series = None
             return
@@ -67,6 +67,7 @@ class Metrics:
         if wanted.textfile:
             path = self._instance.root / wanted.textfile
             self._textfile = Textfile(path, wanted.textfile_seconds, self._series)
+        self._served = wanted
 
     def close(self) -> None:
         """Be asked no more, and write the file a last time."""
@@ -102,7 +103,11 @@ class Server:
         kind = type("Scraped", (_Scraped,), {"address_family": family})
         self._server: socketserver.TCPServer = kind((host, port), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._server.server_close()
+            raise
 
     @property
     def port(self) -> int:

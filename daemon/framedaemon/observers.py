@@ -5,8 +5,11 @@ They do their work in threads of their own: whatever becomes of a target or of a
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from framedaemon.bystanders import Bystanders
 from framedaemon.instance import Instance
+from framedaemon.log import get_log
 from framedaemon.metrics import Metrics
 from framedaemon.notices import Notices
 from framedaemon.plugins import Registry
@@ -28,10 +31,17 @@ class Observers:
         registry.manager.register(self._bystanders, "framedaemon.bystanders")
 
     def equip(self, settings: Settings) -> None:
-        """Do as these say from now on."""
-        self._notices.equip(settings.notify)
-        self._metrics.equip(settings)
-        self._bystanders.equip(settings)
+        """Do as these say from now on. What cannot be had for them costs a line in the log; read them again then."""
+        wanted: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("notices", lambda: self._notices.equip(settings.notify)),
+            ("metrics", lambda: self._metrics.equip(settings)),
+            ("plugins", lambda: self._bystanders.equip(settings)),
+        )
+        for part, equip in wanted:
+            try:
+                equip()
+            except (OSError, RuntimeError) as error:  # no file handle or no thread is left
+                get_log().error("observers_off", part=part, reason=f"{error}; reload the settings when that is mended")
 
     def close(self) -> None:
         """Tell the last, within a bounded time."""

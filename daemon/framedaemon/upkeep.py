@@ -46,11 +46,12 @@ class Upkeep:
             if believed is None:
                 return
             _tell(remove(self._instance, find_leftovers(self._instance, ledger)))
-        except OSError as error:
+            thread = Thread(target=self._prune, args=(settings, believed), name="upkeep", daemon=True)
+            thread.start()
+        except (OSError, RuntimeError) as error:  # the latter where no thread is left for it
             _tell(Removed([], [], [str(error)]))
             return
-        self._thread = Thread(target=self._prune, args=(settings, believed), name="upkeep", daemon=True)
-        self._thread.start()
+        self._thread = thread
 
     def wait(self) -> None:
         """Until the pass that was begun is over."""

@@ -217,6 +217,20 @@ def test_what_cannot_be_learned_of_a_card_is_said_from_the_thread_too() -> None:
         Patient(read)("cuda:0", "")
 
 
+def test_a_card_that_no_thread_is_left_to_ask_about_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = Patient(lambda device, uuid: Card(40, 0, 0))
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", _no_thread)
+        with pytest.raises(Unwatched, match="can't start new thread"):
+            patient("cuda:0", "")
+
+    assert patient("cuda:0", "") == Card(40, 0, 0)
+
+
+def _no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 def _let_end(name: str) -> None:
     for thread in threading.enumerate():
         if thread.name == name:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import signal
+import threading
 import urllib.request
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from commands import daemon, wait_until
 from framedaemon.events import PluginMuted
 from framedaemon.executor import LocalExecutor
 from framedaemon.instance import Instance
 from framedaemon.observers import Observers
-from framedaemon.plugins import load_plugins
+from framedaemon.plugins import load_plugins, new_registry
 from framedaemon.settings import read_settings
 from living import CONFIG, drop, make_instance
 from posted import receiving
@@ -88,6 +90,31 @@ def test_both_are_plugins_that_hear_what_everybody_hears(tmp_path: Path) -> None
     assert registry.manager.has_plugin("framedaemon.notices")
     assert registry.manager.has_plugin("framedaemon.metrics")
     assert registry.tell(PluginMuted("bell", "raised")) == []
+
+
+def test_where_no_thread_is_left_nobody_is_told_and_the_daemon_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only who is not root can be kept from having one more."""
+    with receiving() as receiver, capture_logs() as lines:
+        instance = make_instance(tmp_path, f'{CONFIG}[metrics]\nlisten = "127.0.0.1:0"\n{_notify(receiver.url)}')
+        registry, settings = new_registry(), read_settings(instance.config)
+        observers = Observers(instance, registry)
+        with monkeypatch.context() as limited:
+            limited.setattr(threading.Thread, "start", _no_thread)
+            observers.equip(settings)
+        refused = [line.get("part") for line in lines]
+        observers.equip(settings)
+        registry.tell(PluginMuted("bell", "raised"))
+        wait_until(lambda: receiver.posts, "the post")
+        observers.close()
+
+    assert refused == ["notices", "metrics", "plugins"]
+    assert [line["event"] for line in lines[3:]] == ["metrics_served", "notice_sent"]
+
+
+def _no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def _told(instance: Instance) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,19 @@ def test_the_daemon_prunes_once_a_day(house: House) -> None:
 
     assert passes == [1] * 30
     assert (before, after) == ({"done/cat.png"}, set())
+
+
+def test_a_pass_that_no_thread_is_left_for_is_made_the_next_day(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    house.put_away("done/cat.png")
+    with monkeypatch.context() as limited:
+        limited.setattr(threading.Thread, "start", _no_thread)
+        before = _daily(house, 40)
+
+    assert (before, _daily(house, 41.1)) == ({"done/cat.png"}, set())
+
+
+def _no_thread(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def test_asking_more_often_than_once_a_day_changes_nothing(house: House) -> None:
