@@ -61,8 +61,7 @@ def environment_less(secret: Container[str]) -> dict[str, str]:
 def end_marked(process: subprocess.Popen[bytes], mark: str) -> None:
     """End a process that `start_marked` started, at once, and all that came of it."""
     kill_group(process)
-    with suppress(OSError):  # no file handle is left to look for them: who starts the next one looks again
-        kill_marked(mark)
+    kill_marked(mark)
     process.wait()
 
 
@@ -73,13 +72,17 @@ def kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill_marked(mark: str) -> None:
-    """SIGKILL to every process but this one that was started with ``MARK=mark``."""
+    """SIGKILL to every process but this one that was started with ``MARK=mark``.
+
+    Where no file handle is left to look for them, nothing: who starts the next one looks again.
+    """
     killed = {os.getpid()}
-    while found := marked(mark) - killed:  # until nobody is left who could have started another
-        killed |= found
-        for pid in found:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    with suppress(OSError):
+        while found := marked(mark) - killed:  # until nobody is left who could have started another
+            killed |= found
+            for pid in found:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def marked(mark: str) -> set[int]:
