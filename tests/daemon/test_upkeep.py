@@ -41,11 +41,13 @@ def test_the_daemon_prunes_once_a_day(house: House) -> None:
 
 def test_a_pass_that_no_thread_is_left_for_is_made_the_next_day(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     house.put_away("done/cat.png")
+    left = [_daily(house, day) for day in range(30)]
     with monkeypatch.context() as limited:
         limited.setattr(threading.Thread, "start", _no_thread)
-        before = _daily(house, 40)
+        before = _daily(house, 30.1)
 
-    assert (before, _daily(house, 41.1)) == ({"done/cat.png"}, set())
+    assert left[-1] == before
+    assert (before, _daily(house, 31.2)) == ({"done/cat.png"}, set())
 
 
 def _no_thread(thread: threading.Thread) -> None:
