@@ -26,12 +26,17 @@ def command_as(uid: int, words: Sequence[str]) -> str:
     return shlex.join(["sudo", "-u", f"#{user}" if user.isdecimal() else user, *words])
 
 
-def explain_denied(error: PermissionError, words: Sequence[str]) -> str:
-    """What this user may not touch, whose that is, and how the command ``words`` is said as that user."""
-    if error.filename is None:
+def explain(error: OSError, words: Sequence[str]) -> str:
+    """What the system said, of which file; and of what this user may not touch, whose it is.
+
+    Where another user may, with the command ``words`` as that user would type it.
+    """
+    if not isinstance(error.filename, (str, bytes)):
         return str(error)
     path = Path(os.fsdecode(error.filename))
     said = f"{path}: {error.strerror}"
+    if not isinstance(error, PermissionError):
+        return said
     owner = os.geteuid()
     for place in (path, *path.parents):
         with suppress(OSError):

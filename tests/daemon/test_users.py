@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from framedaemon.users import command_as, explain_denied, user_name
+from framedaemon.users import command_as, explain, user_name
 
 
 def denied(path: Path) -> PermissionError:
@@ -33,7 +33,7 @@ def test_what_another_user_owns_is_said_with_the_command_that_user_would_type(tm
         pytest.skip("giving a folder away needs root")
     os.chown(folder, 12345, 12345)
 
-    said = explain_denied(denied(folder / "not" / "there"), ["framedaemon", "pause"])
+    said = explain(denied(folder / "not" / "there"), ["framedaemon", "pause"])
 
     assert said == (
         f"{folder}/not/there: Permission denied; {folder} belongs to 12345: `sudo -u '#12345' framedaemon pause`"
@@ -41,11 +41,22 @@ def test_what_another_user_owns_is_said_with_the_command_that_user_would_type(tm
 
 
 def test_nobody_is_told_to_be_root(tmp_path: Path) -> None:
-    said = explain_denied(denied(Path("/etc/framedaemon")), ["framedaemon", "render"])
+    said = explain(denied(Path("/etc/framedaemon")), ["framedaemon", "render"])
 
     assert "sudo" not in said
 
 
 def test_where_it_is_ones_own_there_is_nothing_to_add(tmp_path: Path) -> None:
-    assert explain_denied(denied(tmp_path), []) == f"{tmp_path}: Permission denied"
-    assert explain_denied(PermissionError(1, "Operation not permitted"), []) == "[Errno 1] Operation not permitted"
+    assert explain(denied(tmp_path), []) == f"{tmp_path}: Permission denied"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(2, "No such file or directory", b"a.png"), "a.png: No such file or directory"),
+        (PermissionError(1, "Operation not permitted"), "[Errno 1] Operation not permitted"),
+        (OSError("in words"), "in words"),
+    ],
+)
+def test_what_the_system_says_is_told_by_file_and_reason(error: OSError, said: str) -> None:
+    assert explain(error, ["framedaemon"]) == said

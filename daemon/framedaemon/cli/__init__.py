@@ -29,7 +29,7 @@ from framedaemon.cli import (
     setting_up,
     watching,
 )
-from framedaemon.cli.common import print_error
+from framedaemon.cli.common import print_error, typed
 from framedaemon.errors import FramedaemonError, SettingsError
 
 # Wrong usage; typer brings its own click, or takes the one there is.
@@ -100,11 +100,15 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has heard enough
         sys.exit(1)
-    except (FramedaemonError, OSError) as error:
+    except FramedaemonError as error:
         _end(error, 1)
+    except OSError as error:
+        from framedaemon.users import explain
+
+        _end(explain(error, typed()), 1)
 
 
-def _end(error: Exception, exit_code: int) -> NoReturn:
+def _end(error: Exception | str, exit_code: int) -> NoReturn:
     """Say what an error says; names of files in it may hold what steers a terminal."""
     from framedaemon.naming import show
 

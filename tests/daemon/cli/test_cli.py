@@ -106,6 +106,20 @@ def test_what_looks_at_an_instance_or_steers_one_takes_no_other_folder_for_one(
     assert list(tmp_path.rglob("*")) == [tmp_path / "tmp"]
 
 
+def test_what_belongs_to_another_user_is_said_with_whose_it_is(
+    command: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/etc/paused.part")
+
+    monkeypatch.setattr("framedaemon.instance.find_instance", fail)
+
+    said = command("pause", "--json")
+
+    assert said.code == 1
+    assert said.json["error"].startswith("/etc/paused.part: Permission denied")
+
+
 def _with_files_that_are_there(words: list[str], folder: Path) -> list[str]:
     """The words, with every file that a command wants to exist made in ``folder``."""
     files = [word for word in words if re.search(r"\.(jpg|json|py|pkl)$", word)]
