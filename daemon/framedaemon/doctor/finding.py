@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from shlex import quote
 from typing import Literal, TypeAlias
 
 State: TypeAlias = Literal["ok", "warning", "error"]
@@ -21,3 +23,8 @@ class Finding:
     """In plain words, on one line."""
     mend: str = ""
     """The command that mends it, with words only behind a `#`, or what to do; empty where nothing has to be done."""
+
+
+def pip_command(words: str) -> str:
+    """``pip`` of the Python that framedaemon runs in, whatever stands in the PATH."""
+    return f"{quote(sys.executable)} -m pip {words}"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
-from framedaemon.doctor.finding import Finding
+from framedaemon.doctor.finding import Finding, pip_command
 from framedaemon.settings import show_bytes
 
 _NVIDIA, _RADEON = "0x10de", "0x1002"
@@ -52,11 +50,14 @@ def examine_gpu(
     yield from _built_in(hardware)
     if isinstance(torch, str):
         said = f"torch cannot be loaded: the process that tried {torch}"
-        yield _finding("torch", "error", said, _pip("install --force-reinstall torch"))
+        yield _finding("torch", "error", said, pip_command("install --force-reinstall torch"))
     elif torch is None:
         state = "warning" if there else "ok"
         yield _finding(
-            "torch", state, "torch is not installed: networks cannot be used", _pip("install 'framedaemon[rife]'")
+            "torch",
+            state,
+            "torch is not installed: networks cannot be used",
+            pip_command("install 'framedaemon[rife]'"),
         )
     else:
         yield from _torch(torch, hardware)
@@ -83,7 +84,7 @@ def _built_in(hardware: Hardware) -> Iterator[Finding]:
 def _torch(torch: dict[str, Any], hardware: Hardware) -> Iterator[Finding]:
     built = torch["cuda"] or torch["hip"]
     name = f"torch {torch['version']}"
-    again = _pip("install --force-reinstall torch")
+    again = pip_command("install --force-reinstall torch")
     if hardware.radeon_driver:
         again += " --index-url …  # that of the builds for ROCm: pytorch.org names it"
     if not built and (hardware.nvidia_driver or hardware.radeon_driver):
@@ -113,7 +114,7 @@ def _torch(torch: dict[str, Any], hardware: Hardware) -> Iterator[Finding]:
 def _driver(nvml: dict[str, Any] | str | None) -> Iterator[Finding]:
     if nvml is None:
         said = "nvidia-ml-py is not installed: other programs on the card, and its heat, are not seen"
-        yield _finding("nvml", "warning", said, _pip("install 'framedaemon[nvidia]'"))
+        yield _finding("nvml", "warning", said, pip_command("install 'framedaemon[nvidia]'"))
     elif isinstance(nvml, str):
         said = f"NVIDIA's driver does not answer: the process that asked {nvml}"
         yield _finding(
@@ -137,10 +138,6 @@ def _asked_for(device: str, torch: dict[str, Any] | None) -> Iterator[Finding]:
 
 def _finding(name: str, state: Any, said: str, mend: str = "") -> Finding:
     return Finding("gpu", name, state, said, mend)
-
-
-def _pip(words: str) -> str:
-    return f"{quote(sys.executable)} -m pip {words}"
 
 
 def _read(path: Path) -> str:

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import distributions
 from importlib.util import find_spec
-from shlex import quote
 
-from framedaemon.doctor.finding import Finding
+from framedaemon.doctor.finding import Finding, pip_command
 from framedaemon.doctor.patient import Patient
 from framedaemon.identity import version_of
 
@@ -32,7 +31,7 @@ def examine_software(patient: Patient, checked: subprocess.Popen[str] | None) ->
     except subprocess.TimeoutExpired:
         checked.kill()
         checked.communicate()
-        yield Finding("python", "packages", "warning", "`pip check` did not come to an end", _pip("check"))
+        yield Finding("python", "packages", "warning", "`pip check` did not come to an end", pip_command("check"))
         return
     yield from misfits(said.splitlines() if checked.returncode else [])
 
@@ -58,9 +57,9 @@ def two_opencvs(installed: set[str]) -> Iterator[Finding]:
     found = sorted(name for name in installed if name.startswith("opencv-") and "python" in name)
     if len(found) > 1:
         others = " ".join(name for name in found if name != "opencv-python-headless")
-        again = _pip("install --force-reinstall --no-deps opencv-python-headless")
+        again = pip_command("install --force-reinstall --no-deps opencv-python-headless")
         said = f"{' and '.join(found)} overwrite each other's files"
-        yield Finding("python", "opencv", "warning", said, f"{_pip(f'uninstall -y {others}')} && {again}")
+        yield Finding("python", "opencv", "warning", said, f"{pip_command(f'uninstall -y {others}')} && {again}")
 
 
 def misfits(lines: list[str]) -> Iterator[Finding]:
@@ -68,12 +67,12 @@ def misfits(lines: list[str]) -> Iterator[Finding]:
     ours = [line for line in lines if line.startswith("framedaemon ")]
     others = [line for line in lines if line not in ours]
     for line in ours:
-        yield Finding("python", "packages", "error", line, _pip("install -U framedaemon"))
+        yield Finding("python", "packages", "error", line, pip_command("install -U framedaemon"))
     for line in others[:_SHOWN]:
-        yield Finding("python", "packages", "warning", line, _pip(f"install -U {line.split(' ')[0]}"))
+        yield Finding("python", "packages", "warning", line, pip_command(f"install -U {line.split(' ')[0]}"))
     if others[_SHOWN:]:
         said = f"{len(others) - _SHOWN} more packages do not fit together"
-        yield Finding("python", "packages", "warning", said, _pip("check"))
+        yield Finding("python", "packages", "warning", said, pip_command("check"))
     if not lines:
         yield Finding("python", "packages", "ok", "the versions of all packages fit together")
 
@@ -88,8 +87,4 @@ def _asked_for(patient: Patient) -> Iterator[Finding]:
     for wanted, said, module, extra in asked:
         if wanted and find_spec(module) is None:
             said = f"config.toml {said} asks for {module}, which is not installed"
-            yield Finding("python", "extras", "error", said, _pip(f"install 'framedaemon[{extra}]'"))
-
-
-def _pip(words: str) -> str:
-    return f"{quote(sys.executable)} -m pip {words}"
+            yield Finding("python", "extras", "error", said, pip_command(f"install 'framedaemon[{extra}]'"))

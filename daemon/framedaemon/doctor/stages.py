@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from framedaemon.doctor.finding import Finding, State
+from framedaemon.doctor.finding import Finding, State, pip_command
 from framedaemon.doctor.patient import Patient
 from framedaemon.doctor.probe import ProbeFailed
 from framedaemon.settings import show_bytes
@@ -129,7 +130,9 @@ def examine_tried(tried: dict[str, dict[str, str | None]]) -> Iterator[Finding]:
         for name, fault in tries.items():
             if fault is not None:
                 said, mend = _split(fault)
-                otherwise = "pip install -U --force-reinstall imageio-ffmpeg  # and unset IMAGEIO_FFMPEG_EXE"
+                otherwise = (
+                    pip_command("install -U --force-reinstall imageio-ffmpeg") + "  # and unset IMAGEIO_FFMPEG_EXE"
+                )
                 yield Finding("encoders", name, "warning" if works else "error", f"{name}: {said}", mend or otherwise)
 
 
@@ -144,5 +147,7 @@ def _split(lack: str) -> tuple[str, str]:
 
 def _command(words: str) -> str:
     """What stands between backticks, if anything does; what else may be done is put behind the command."""
-    command, either, other = (words.split("`")[1] if words.count("`") >= 2 else words).partition(", or ")
-    return f"{command}  # or {other}" if either else command
+    command, *others = re.split(", (?=or |with )", words.split("`")[1] if words.count("`") >= 2 else words, maxsplit=1)
+    if command.startswith("pip "):
+        command = pip_command(command.removeprefix("pip "))
+    return "  # ".join([command, *others])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,22 @@ def test_a_plugin_that_hangs_costs_no_more_than_the_limit(instance: Instance) ->
 
     with pytest.raises(ProbeFailed, match="did not come to an end within 1 s"):
         Probe("plugins", admit(instance, 0.0), limit_seconds=1.0).answer()
+
+
+@pytest.mark.parametrize(
+    ("lack", "mend"),
+    [
+        ("torch missing: pip install 'framedaemon[wan]', with Python 3.11 or newer",
+         f"{sys.executable} -m pip install 'framedaemon[wan]'  # with Python 3.11 or newer"),
+        ('needs torch: pip install "framedaemon[rife]"', f'{sys.executable} -m pip install "framedaemon[rife]"'),
+        ("weights are not there: framedaemon models pull a, or framedaemon models add FILE --for x --as a",
+         "framedaemon models pull a  # or framedaemon models add FILE --for x --as a"),
+    ],
+)  # fmt: skip
+def test_what_a_stage_says_of_its_lack_becomes_a_command_that_can_be_pasted(lack: str, mend: str) -> None:
+    (one,) = (one for one in stage_findings([stage("interpolate rife", 20, lack)]) if one.name == "interpolate rife")
+
+    assert one.mend == mend
 
 
 def test_a_stage_that_auto_would_prefer_is_a_warning_where_it_lacks_something() -> None:
