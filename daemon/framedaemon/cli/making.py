@@ -133,7 +133,12 @@ def explain(
 
 def replay(
     receipt: Annotated[Path, typer.Argument(metavar="RECEIPT", help="photo.json, beside its video.", exists=True)],
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="OUT")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="The video to make. Default: photo-replay.mp4 beside RECEIPT."
+        ),
+    ] = None,
     source: Annotated[Path | None, typer.Option("--source", help="The picture, if it is not in input/done/.")] = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,

@@ -28,8 +28,9 @@ def pause(
 ) -> None:
     """Begin no job until `framedaemon resume`, whatever is started or dropped meanwhile.
 
-    Once the job at work has ended, so does the worker's process: the memory of the machine and of the graphics card is
-    free then. Pictures are still taken from input/, and wait.
+    Once the job at work has ended, so does the worker: what it held of memory and graphics card is free then.
+
+    Pictures are still taken from input/, and wait.
 
     Example: framedaemon pause --now
     """

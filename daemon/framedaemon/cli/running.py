@@ -45,8 +45,9 @@ def run(
 ) -> None:
     """Watch input/ and make videos until told to stop.
 
-    SIGTERM or Ctrl-C lets the job at hand go on for stop_seconds, then halts it, to go on at the next start; a second
-    one stops at once. SIGHUP reads config.toml again.
+    SIGTERM or Ctrl-C lets the job at hand go on for stop_seconds, then halts it: it goes on at the next start.
+
+    A second one stops at once. SIGHUP reads config.toml again.
 
     Example: framedaemon run --instance ~/videos
     """

@@ -51,6 +51,19 @@ def test_every_commands_help_has_an_example_that_its_own_parser_takes(name: str,
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_no_paragraph_of_a_commands_help_breaks_where_its_docstring_did(name: str) -> None:
+    """What comes after the first is printed with the breaks that it has."""
+    _, *paragraphs = COMMANDS[name].help.split("\n\n")
+
+    assert [one for one in paragraphs if "\n" in one.strip()] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_a_command_says_what_it_does(name: str) -> None:
+    assert [one.name for one in COMMANDS[name].params if "--help" not in one.opts and not one.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_answers_scripts_or_stands_here_with_the_reason(name: str) -> None:
     answers = any("--json" in parameter.opts for parameter in COMMANDS[name].params)
 
