@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from framedaemon.approval import clear_finished, is_approved, previews
 from framedaemon.errors import StageFailed
@@ -43,9 +44,10 @@ class Closing:
         """Make the job's finished video and receipt visible and the job done; returns where the video is.
 
         Raises OSError (a full disk, a vanished output/): call it again then, as after a crash; StageFailed when the
-        video is nowhere, so that it has to be made again.
+        video is nowhere, or its receipt damaged, so that it has to be made again.
         """
         folder = Workspace(self._instance.jobs / job.drop_id).job(job.number)
+        facts = _read_receipt(folder / "receipt.json")
         with self._shares.held(self._instance.output) as output:
             made = next((path for path in folder.glob("video*")), None)
             target = output / job.output if job.output is not None else None
@@ -56,7 +58,9 @@ class Closing:
             if target is None:
                 raise StageFailed(f"the finished video is not in {show(folder)} any more")
             sheet = self._move_sheet(folder / SHEET, target)
-            self._write_receipt(folder / "receipt.json", target, sheet)
+            if facts is not None:
+                self._write_receipt(facts, target, sheet)
+                (folder / "receipt.json").unlink()
             clear_finished(output, self._ledger, job)
         self._ledger.finish(job.id, "done", "", now)
         shutil.rmtree(folder, ignore_errors=True)  # checkpoints: other jobs of its drop may need the room
@@ -98,18 +102,14 @@ class Closing:
         name = video.name if video.is_dir() else video.stem
         return move_aside(made, video.with_name(f"{name}{SHEET_SUFFIX}")) if made.exists() else None
 
-    def _write_receipt(self, written: Path, video: Path, sheet: Path | None) -> None:
+    def _write_receipt(self, facts: dict[str, Any], video: Path, sheet: Path | None) -> None:
         """Put the receipt beside the video, with the names that the video and its contact sheet got."""
-        if not written.exists():
-            return  # an earlier call did
-        facts = json.loads(written.read_text(encoding="ascii"))
         facts["video"]["file"] = video.name
         name = video.name if video.is_dir() else video.stem
         if "sheet" in facts:
             facts["sheet"]["file"] = sheet.name if sheet is not None else f"{name}{SHEET_SUFFIX}"
         data = json.dumps(facts, indent=2, ensure_ascii=True) + "\n"
         write_atomically(video.parent / f"{name}{RECEIPT_SUFFIX}", data.encode("ascii"))
-        written.unlink()
 
     def _put_away(self, drop: DropRow, source: Path, folder: str, reason: str | None) -> PurePosixPath:
         """Move the picture and what belongs to it to where they rest, ``reason`` beside them, and follow no link there.
@@ -170,6 +170,18 @@ class Closing:
             lines.append(f"More is in output/logs/jobs/{failed[0].id}.jsonl.")
         lines.append("")
         return "\n".join(lines)
+
+
+def _read_receipt(written: Path) -> dict[str, Any] | None:
+    """What the worker wrote down; None where an earlier call has put it beside the video. Raises StageFailed."""
+    try:
+        facts: dict[str, Any] = json.loads(written.read_text(encoding="ascii"))
+        _ = facts["video"]["file"], facts.get("sheet", {}).get("file")
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StageFailed(f"the finished video's receipt is damaged: {error}") from error
+    return facts
 
 
 _STATES = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from framedaemon.closing import Closing
+from framedaemon.errors import StageFailed
 from framedaemon.instance import Instance
 from framedaemon.ledger import JobRow, Ledger
 from framedaemon.recipe import Recipe
@@ -67,6 +68,18 @@ def test_a_published_video_leaves_no_checkpoints_behind(desk: Desk) -> None:
 
     assert not desk.folder.exists()
     assert desk.workspace.source.exists()
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", b"{", b"\xff", b"[]", b'{"video": 1}', b'{"video": {"file": ""}, "sheet": 1}']
+)
+def test_a_video_with_a_damaged_receipt_is_to_be_made_again(desk: Desk, damaged: bytes) -> None:
+    (desk.folder / "receipt.json").write_bytes(damaged)
+
+    with pytest.raises(StageFailed, match="receipt is damaged"):
+        desk.closing.publish(desk.job, 3.0)
+
+    assert files_below(desk.instance.output) == set()
 
 
 def test_a_name_that_was_taken_meanwhile_is_not_overwritten(desk: Desk) -> None:
