@@ -14,6 +14,10 @@ _CORRECTION = (0.25, 4.0)
 # It counts itself for as many jobs that it was right about: the first few tell little.
 _BELIEF = 2
 
+# Shapes that are remembered, the last ones used: videos have any size and length, and every order to a worker, which
+# must not fill its line, tells of all.
+_MOST_FITS = 500
+
 
 class History:
     """A part of the ledger's database."""
@@ -51,7 +55,8 @@ class History:
 
     def fits(self) -> dict[str, int]:
         """The rungs of the memory ladder that worked, by `StageTask.fit_key`."""
-        return dict(self._db.execute("SELECT key, rung FROM placements").fetchall())
+        query = "SELECT key, rung FROM placements ORDER BY rowid DESC LIMIT ?"
+        return dict(self._db.execute(query, (_MOST_FITS,)).fetchall())
 
     def forget_other_machines(self, machine: str) -> None:
         """Keep only what fitted on the machine that is `Machine.known_as` so: any other is gone, or has changed."""
@@ -60,3 +65,7 @@ class History:
     def remember_fit(self, key: str, rung: int) -> None:
         """Start the next job of this device, stage and shape on this rung."""
         self._db.execute("INSERT OR REPLACE INTO placements VALUES (?, ?)", (key, rung))
+        self._db.execute(
+            "DELETE FROM placements WHERE rowid NOT IN (SELECT rowid FROM placements ORDER BY rowid DESC LIMIT ?)",
+            (_MOST_FITS,),
+        )

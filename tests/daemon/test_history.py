@@ -123,6 +123,17 @@ def test_the_last_rung_that_worked_is_remembered(history: History) -> None:
     assert history.fits() == {"cuda:0 wan 832x480x81": 3, "cpu flow 64x48x8": 1}
 
 
+def test_only_the_shapes_that_were_used_last_are_remembered(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An order that tells of thousands does not fit into a worker's line, and every job would fail."""
+    monkeypatch.setattr("framedaemon.history._MOST_FITS", 2)
+
+    for size in (8, 16, 24, 8):
+        history.remember_fit(f"cpu flow {size}x{size}x8", 1)
+
+    assert history.fits() == {"cpu flow 8x8x8": 1, "cpu flow 24x24x8": 1}
+    assert history._db.execute("SELECT count(*) FROM placements").fetchone()[0] == 2
+
+
 def test_what_was_learnt_survives_a_restart(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.sqlite3")
     ledger.history.remember_fit("cpu flow 64x48x8", 1)
