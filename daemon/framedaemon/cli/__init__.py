@@ -9,6 +9,7 @@ settings that cannot be used. With --json stdout is one JSON document, whatever 
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn, cast
 
 import typer
@@ -93,6 +94,8 @@ def _framedaemon(version: VersionOption = False) -> None:
 
 def main() -> None:
     """Run a command; an error that is meant for a person is printed as one, without a traceback."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that the terminal's encoding lacks
     try:
         app()
     except SettingsError as error:

@@ -21,6 +21,11 @@ _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 
+def knows_unicode() -> bool:
+    """Whether what reads stdout gets lines and bars as they are; else ASCII has to do."""
+    return (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+
+
 class Terminal:
     """Use it as a context. Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt within; Ctrl-Z goes and comes back."""
 
@@ -36,11 +41,6 @@ class Terminal:
     def possible() -> bool:
         """Whether there is a terminal that can be drawn on."""
         return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
-
-    @property
-    def plain(self) -> bool:
-        """Whether it knows ASCII only."""
-        return not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
 
     @property
     def size(self) -> tuple[int, int]:

@@ -36,6 +36,7 @@ def status(json: JsonOption = False, instance: InstanceOption = None) -> None:
     from dataclasses import asdict
 
     from framedaemon.cli.screen import draw
+    from framedaemon.cli.terminal import knows_unicode
     from framedaemon.lookout import Lookout
 
     seen = Lookout(*open_instance(instance)).look(time.time())
@@ -43,7 +44,7 @@ def status(json: JsonOption = False, instance: InstanceOption = None) -> None:
         print_json(asdict(seen))
         return
     out = console()
-    for line in draw(seen, out.width):
+    for line in draw(seen, out.width, plain=not knows_unicode()):
         out.print(line)
     if seen.failures:
         out.print("framedaemon show JOB or NAME tells all of one job", style="dim")
@@ -78,12 +79,13 @@ def _lines(lookout: Lookout, terminal: Terminal) -> list[Text]:
     """What is to be seen now; where the instance cannot be read, why. It may be readable again the next time."""
     from framedaemon.cli.drawing import Pen
     from framedaemon.cli.screen import draw
+    from framedaemon.cli.terminal import knows_unicode
     from framedaemon.errors import FramedaemonError
 
     width, height = terminal.size
     try:
-        return draw(lookout.look(time.time()), width, height, terminal.plain)
+        return draw(lookout.look(time.time()), width, height, not knows_unicode())
     except (FramedaemonError, OSError) as error:
-        pen = Pen(width, terminal.plain)
+        pen = Pen(width, not knows_unicode())
         lines = [pen.text(line, "red") for line in str(error).split("\n")]
         return [pen.text("framedaemon: the instance cannot be read", "bold white on red"), *lines][:height]

@@ -57,6 +57,18 @@ def test_the_status_for_people_says_what_watch_shows_and_how_to_learn_more(
     assert said[-1] == "framedaemon show JOB or NAME tells all of one job"
 
 
+def test_where_the_encoding_lacks_letters_they_are_escaped_and_bars_are_ascii(instance: Instance) -> None:
+    ledger = Ledger(instance.ledger)
+    queue_job(ledger, "Übersee.jpg", 31.0)
+    ledger.close()
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+
+    said = subprocess.run([*PROGRAM, "status"], env=environ, capture_output=True, text=True, check=True).stdout
+
+    assert "\\xdcbersee.jpg" in said
+    assert "\\u2500" not in said and said.isascii()
+
+
 def test_requests_are_answered_to_scripts_by_whether_a_daemon_heard_them(command: Commands, instance: Instance) -> None:
     assert command("cancel", "d2-1", "--json").json == {"d2-1": {"daemon": False}}
     assert command("cancel", "nonsense", "--json").json == {}
