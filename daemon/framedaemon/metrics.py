@@ -11,6 +11,7 @@ import socketserver
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from framedaemon.audience import MetricsSettings, is_own, split_address
 from framedaemon.events import Event
@@ -22,6 +23,9 @@ from framedaemon.settings import Settings
 
 # Whoever connects and says nothing is let go.
 _SILENCE_SECONDS = 10.0
+
+# Beyond so many at once, whoever connects is let go: a thousand idle connections would be all file handles there are.
+_MOST_SCRAPERS = 16
 
 
 class Metrics:
@@ -122,6 +126,28 @@ class _Scraped(socketserver.ThreadingMixIn, socketserver.TCPServer):
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False  # who hangs on a dead share hangs alone
+
+    def __init__(self, *arguments: Any) -> None:
+        self._free = threading.Semaphore(_MOST_SCRAPERS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """In a thread, while there are not too many."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # there is no thread for it
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """In that thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Who breaks off is let go without a word."""

@@ -4,6 +4,7 @@ import socket
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,19 @@ def test_a_port_that_is_taken_costs_one_line_and_is_tried_again(metrics: Metrics
     assert "framedaemon_frames_total" in _ask(metrics)
 
 
+def test_whoever_opens_ever_more_connections_is_let_go_and_does_not_use_up_the_file_handles(metrics: Metrics) -> None:
+    metrics.equip(ANY)
+    address = ("127.0.0.1", metrics.port or 0)
+    held = [socket.create_connection(address, 60) for _ in range(16)]
+
+    with socket.create_connection(address, 60) as too_many:
+        assert too_many.recv(1) == b""
+
+    for connection in held:
+        connection.close()
+    wait_until(lambda: _answers(metrics), "an answer")
+
+
 def test_a_library_that_is_missing_is_named(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
 
@@ -118,3 +132,9 @@ def test_a_file_that_cannot_be_written_costs_one_line(metrics: Metrics) -> None:
 
     assert [line["event"] for line in lines] == ["metrics_file_unwritten"]
     assert lines[0]["reason"] == "No such file or directory"
+
+
+def _answers(metrics: Metrics) -> bool:
+    with suppress(OSError):  # it lets us go
+        return "framedaemon_frames_total" in _ask(metrics)
+    return False
