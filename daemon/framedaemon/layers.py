@@ -14,6 +14,7 @@ declares as paths are the stage's to confine.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -34,6 +35,9 @@ MAX_JOBS = 100
 _MAX_TEXT = 10_000
 _MAX_ENTRIES = 1_000
 _MAX_NESTING = 3
+
+# No fault of the file that cannot be read: no file handle is left, or no memory.
+_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class _Generate(GeneratorOptions):
@@ -97,7 +101,8 @@ def load_layers(input_folder: Path, name: str, sidecar: Path | None) -> tuple[La
     """The layers that files hold for the picture ``name`` (relative to input/), lowest first.
 
     Those are the ``defaults.toml`` of input/ and of each folder down to the picture's, and the sidecar, wherever it
-    stands now. Raises JobRejected with the problems of all of them.
+    stands now. Raises JobRejected with the problems of all of them, OSError where it is this process that lacks
+    something to read them with.
     """
     below = mirrored(name).parent
     folders = [PurePosixPath(), *reversed(below.parents[:-1]), below]
@@ -113,6 +118,8 @@ def load_layers(input_folder: Path, name: str, sidecar: Path | None) -> tuple[La
             if is_sidecar:
                 problems.append(f"{where}: vanished")
         except TomlError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OURS:
+                raise error.__cause__ from None
             problems += error.problems
     if problems:
         raise JobRejected(problems)

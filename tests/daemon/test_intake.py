@@ -15,6 +15,8 @@ from framedaemon.intake import Intake
 from framedaemon.ledger import Ledger
 from framedaemon.recipe import Recipe
 from framedaemon.settings import read_settings
+from framedaemon.toml import Table, load_toml
+from handles import no_handle_left
 from living import drop, files_below, make_instance
 
 
@@ -190,6 +192,27 @@ def test_a_crash_after_the_picture_moved_makes_its_jobs(door: Door) -> None:
 
     assert resumed is not None
     assert [job.state for job in door.ledger.jobs()] == ["queued"]
+
+
+def test_no_picture_is_refused_because_there_is_no_file_handle_to_read_its_sidecar_with(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(door.instance, "cat.png", sidecar="priority = 7\n")
+    arrivals = door.arrivals()
+    with monkeypatch.context() as short:
+        short.setattr("framedaemon.layers.load_toml", _without_handles)
+        with pytest.raises(OSError, match="Too many open files"):
+            door.intake.claim(arrivals, 5.0)
+
+    (row,) = door.ledger.drops("claiming")
+    door.intake.resume(row, 6.0)
+
+    assert [(job.state, job.priority) for job in door.ledger.jobs()] == [("queued", 7)]
+
+
+def _without_handles(path: Path, where: str, follow: bool = True) -> Table:
+    with no_handle_left():
+        return load_toml(path, where, follow)
 
 
 def test_an_adopted_sidecar_makes_the_jobs_anew(door: Door) -> None:
