@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from framedaemon.errors import JobRejected
 from framedaemon.identity import hash_file
 from framedaemon.instance import Instance
 from framedaemon.ledger import DropRow, JobRow, Ledger
@@ -87,24 +88,34 @@ def origin_of(ledger: Ledger, name: str) -> DropRow | None:
         return None
     if last.rests.startswith(f"{WAITING}/"):
         return last
-    goes_on = last.rests.startswith("failed/") and any(_recipe(job).finishes for job in ledger.jobs_of(last.id))
+    goes_on = last.rests.startswith("failed/") and any(_finishes(job) for job in ledger.jobs_of(last.id))
     return last if goes_on else None
 
 
 def recipes_from(ledger: Ledger, origin: DropRow) -> tuple[Recipe, ...]:
-    """The recipes of the wholes that are still to be made, by the seeds that their previews were drawn with."""
-    jobs = [(job, _recipe(job)) for job in ledger.jobs_of(origin.id)]
-    return tuple(_whole(job, recipe) for job, recipe in jobs if recipe.preview or job.state != "done")
+    """The recipes of the wholes that are still to be made, by the seeds that their previews were drawn with.
+
+    Raises JobRejected where another version made the previews, and this one cannot read by what.
+    """
+    found = []
+    for job in ledger.jobs_of(origin.id):
+        recipe = recipe_of(job)
+        if recipe is None:
+            raise JobRejected("what was previewed is of another version of framedaemon: have a new preview made")
+        if recipe.preview or job.state != "done":
+            found.append(_whole(job, recipe))
+    return tuple(found)
 
 
 def previews(job: JobRow) -> bool:
     """Whether the job's video is a preview."""
-    return _recipe(job).preview
+    recipe = recipe_of(job)
+    return recipe is not None and recipe.preview
 
 
 def clear_finished(output: Path, ledger: Ledger, job: JobRow) -> None:
     """Remove the preview of which ``job``'s video, just published, is the whole. As `clear_away`."""
-    finishes = _recipe(job).finishes
+    finishes = _finishes(job)
     preview = ledger.job(finishes) if finishes is not None else None
     if preview is not None:
         clear_away(output, preview)
@@ -153,11 +164,19 @@ def _receipt(path: Path, job: str) -> dict[str, Any] | None:
 
 def _whole(job: JobRow, recipe: Recipe) -> Recipe:
     finishes = job.id if recipe.preview else recipe.finishes
-    seed = json.loads(job.plan)["seed"] if job.plan is not None else None
+    seed = json.loads(job.plan).get("seed") if job.plan is not None else None
     options = recipe.generate.options | ({"seed": seed} if seed is not None else {})
     generate = recipe.generate.model_copy(update={"options": options})
     return recipe.model_copy(update={"generate": generate, "preview": False, "finishes": finishes})
 
 
-def _recipe(job: JobRow) -> Recipe:
-    return Recipe.from_json(job.recipe)
+def _finishes(job: JobRow) -> str | None:
+    recipe = recipe_of(job)
+    return recipe.finishes if recipe is not None else None
+
+
+def recipe_of(job: JobRow) -> Recipe | None:
+    """What is asked for; None where another version wrote it so that this one cannot read it."""
+    with suppress(ValueError):
+        return Recipe.from_json(job.recipe)
+    return None

@@ -17,7 +17,7 @@ from pathlib import Path
 from framedaemon.admission import ROOM_SECONDS, Admission
 from framedaemon.breaker import LONGEST_WAIT_SECONDS, OPENING, START, Failure, Fault, OpenBreaker
 from framedaemon.closing import Closing
-from framedaemon.errors import StageFailed
+from framedaemon.errors import JobRejected, StageFailed
 from framedaemon.events import (
     BreakerClosed,
     BreakerOpened,
@@ -98,7 +98,11 @@ class Dispatch:
             self._ledger.wait(job.id, obstacle.reason, obstacle.until)
             self._waits.say_obstacle(job, obstacle)
             return
-        order = order_for(job, job.attempts + 1, self._instance, self._ledger)  # first: it may raise
+        try:
+            order = order_for(job, job.attempts + 1, self._instance, self._ledger)  # before anything is recorded
+        except JobRejected as error:
+            self.fail(job, "failed", str(error), wall)
+            return
         self._turns.began(job, wall)
         number = self._ledger.start(job.id, wall)
         self._at_work = AtWork(job, number)
@@ -200,11 +204,8 @@ class Dispatch:
             return
         self._waits.over(job.id)
         plan = _plan_of(job)
-        frames, seconds, size = (
-            plan.frames if plan is not None else 0,
-            max(0.0, wall - (job.started or wall)),
-            _size_of_published(target),
-        )
+        frames, seconds = plan.frames if plan is not None else 0, max(0.0, wall - (job.started or wall))
+        size = _size_of_published(target)
         name = str(target.relative_to(self._instance.output))
         self._log.info(
             "job_published", job=job.id, name=show(job.name), output=show(name), frames=frames,
@@ -311,8 +312,7 @@ class Dispatch:
         )
         self.retry(work.row, outcome, ended.reason, wall, breaker)
         if breaker is not None:
-            facts = {"place": breaker.place, "reason": breaker.reason, "seconds": breaker.seconds}
-            self._log.error("breaker_opened", **facts)
+            self._log.error("breaker_opened", place=breaker.place, reason=breaker.reason, seconds=breaker.seconds)
             self._tell(BreakerOpened(breaker.place, breaker.reason, breaker.seconds))
         else:
             job = self._ledger.job(work.row.id)

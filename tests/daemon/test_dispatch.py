@@ -588,6 +588,19 @@ def test_a_plugin_is_said_to_be_broken_once_and_again_only_for_another_reason(de
     assert said == [("b", "no torch"), ("b", "torch is broken")]
 
 
+def test_a_recipe_that_another_version_wrote_ends_its_job_alone(desk: Desk) -> None:
+    """Nothing that can be read of it is worth a daemon that ends at each start."""
+    desk.claim("cat")
+    desk.claim("dog", created=2.0)
+    desk.ledger._db.execute("UPDATE jobs SET recipe = '{\"written\": 1}' WHERE drop_id = 'cat'")
+
+    assert [desk.start(), desk.start()] == [None, "dog-1"]
+
+    assert desk.job("cat-1").state == "failed"
+    assert files_below(desk.instance.input) == {"failed/cat.png", "failed/cat.error.txt"}
+    assert "another version" in (desk.instance.failed / "cat.error.txt").read_text()
+
+
 def test_a_plan_that_another_version_wrote_is_no_hindrance(desk: Desk) -> None:
     desk.claim("cat")
     desk.ledger.set_plan("cat-1", '{"written": "by another version"}', "")
