@@ -120,7 +120,8 @@ def _banners(seen: Overview) -> Iterator[tuple[str, str]]:
     if daemon is None:
         yield "no daemon runs here: nothing is made until `framedaemon run` or its service starts one", grave
     elif daemon.paused:
-        yield f"paused: {daemon.paused.removeprefix('paused ')}", mild
+        why = daemon.paused.replace("paused by hand", "by hand, until `framedaemon resume`")
+        yield f"paused: {why}", mild
     if daemon is not None and daemon.draining:
         yield "ends after the job at hand", mild
     for breaker in seen.breakers:

@@ -133,7 +133,7 @@ def test_times_that_nobody_knows_are_not_made_up() -> None:
 def test_while_the_daemon_pauses_no_job_is_said_to_begin() -> None:
     paused = replace(BUSY, daemon=Daemon(1, NOW, paused="paused by hand", said=NOW))
 
-    assert at(paused, "by hand") == "paused: by hand"
+    assert at(paused, "by hand") == "paused: by hand, until `framedaemon resume`"
     assert at(paused, "plain.jpg").endswith(" takes 3 min")
     assert "next" not in at(paused, "plain.jpg")
 
