@@ -18,6 +18,10 @@ _GRAVE = frozenset({"warning", "error", "critical"})
 _TELLING = ("reason", "problem", "problems", "folder")
 
 
+# What a line is about.
+_ABOUT = ("name", "plugin", "target")
+
+
 @dataclass(frozen=True, slots=True)
 class LogLine:
     """One line of the log."""
@@ -26,7 +30,7 @@ class LogLine:
     level: str
     event: str
     name: str
-    """Of the picture or plugin it is about, or nothing."""
+    """Of the picture, the plugin or the target of notices it is about, or nothing."""
     said: str
 
 
@@ -64,7 +68,7 @@ def _facts(line: bytes) -> dict[str, Any]:
 def _line(facts: dict[str, Any]) -> LogLine:
     said = next((facts[key] for key in _TELLING if facts.get(key)), "")
     told = ", ".join(map(str, said)) if isinstance(said, list) else str(said)
-    name = show(str(facts.get("name") or facts.get("plugin") or ""))
+    name = show(str(next((facts[key] for key in _ABOUT if facts.get(key)), "")))
     return LogLine(_when(facts.get("timestamp")), facts["level"], str(facts.get("event")), name, show(told))
 
 

@@ -34,6 +34,8 @@ _PASSED_ON = (
 _LAST_BYTES = 4000
 _LAST_LINES = 5
 
+_NO_ADDRESS = "Apprise knows no such address: its kind, a part of it, or a library that it needs lacks"
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -140,7 +142,7 @@ class AppriseSender:
             url = _read_url(self._target, self._root)
             service = apprise.Apprise.instantiate(url, asset=apprise.AppriseAsset(app_id="framedaemon"))
             if service is None:
-                return Sent(False, "Apprise does not know this kind of address, or it lacks a part", again=False)
+                return Sent(False, _NO_ADDRESS, again=False)
             kind = apprise.NotifyType.WARNING if notice.grave else apprise.NotifyType.SUCCESS
             if service.notify(body=notice.body, title=f"framedaemon: {notice.title}", notify_type=kind):
                 return Sent(True, "Apprise handed it over")

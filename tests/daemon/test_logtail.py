@@ -39,6 +39,14 @@ def test_several_problems_are_told_on_one_line(tmp_path: Path) -> None:
     assert last_warnings(log, 9)[0].said == "a: 1, b: 2"
 
 
+def test_a_notice_that_went_nowhere_is_told_with_where_to(tmp_path: Path) -> None:
+    log = _write(
+        tmp_path / "log", {"level": "error", "event": "notice_given_up", "target": "webhook a", "reason": "no"}
+    )
+
+    assert (last_warnings(log, 9)[0].name, last_warnings(log, 9)[0].said) == ("webhook a", "no")
+
+
 def test_of_a_large_log_only_the_end_is_read(tmp_path: Path) -> None:
     log = _write(
         tmp_path / "log",
