@@ -58,7 +58,7 @@ _MOVED_IN = """\
             flush_filesystem(self._instance.jobs)
             flush_filesystem(self._instance.input)
 """
-_ORDER = "        self._executor.order(order_for(job, number, self._instance, self._ledger), now)\n"
+_ORDER = "        self._executor.order(order, now)\n"
 _START = "        number = self._ledger.start(job.id, wall)\n"
 _PUBLISHING = "            self._ledger.publishing(job.id, str(target.relative_to(output)))\n"
 _MOVE_OUT = """\
