@@ -21,6 +21,7 @@ from framedaemon.identity import hash_file
 from framedaemon.instance import Instance
 from framedaemon.ledger import DropRow, JobRow, Ledger
 from framedaemon.naming import APPROVED, WAITING, mirrored
+from framedaemon.proof import read_json
 from framedaemon.recipe import Recipe
 from framedaemon.workspace import move, real_folder
 
@@ -133,7 +134,7 @@ def clear_away(output: Path, preview: JobRow) -> None:
     facts = _receipt(receipt, preview.id)
     if facts is None:
         return
-    with suppress(OSError):
+    with suppress(OSError, LookupError, TypeError, ValueError):  # somebody changed the receipt
         left = [path for path, sha256 in _published(video, facts) if _remains(path, sha256)]
         if not left:
             receipt.unlink()
@@ -155,9 +156,9 @@ def _remains(path: Path, sha256: object) -> bool:
 
 def _receipt(path: Path, job: str) -> dict[str, Any] | None:
     """The receipt that the daemon wrote of ``job``'s video; None where it is not there, or another one is."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not path.is_symlink() and facts["job"] == job and isinstance(facts["video"]["file"], str):
+    facts: dict[str, Any] | None = read_json(path)
+    with suppress(KeyError, TypeError):
+        if facts is not None and facts["job"] == job and isinstance(facts["video"]["file"], str):
             return facts
     return None
 

@@ -171,5 +171,9 @@ def read_order(line: bytes) -> Setup | Order | Go | Halt:
 
 
 def read_report(line: bytes) -> Ready | Beat | Entered | Planned | Advanced | Finished | Ended:
-    """What a worker said. Raises ValueError for anything else."""
-    return _FROM_WORKER.validate_python(json.loads(line), strict=False)
+    """What a worker said. Raises ValueError for anything else, as a plugin in it may say."""
+    try:
+        said = json.loads(line)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    return _FROM_WORKER.validate_python(said, strict=False)

@@ -46,7 +46,7 @@ def receipt_of(folder: Path, video: VideoRow) -> tuple[str, dict[str, Any]] | No
     """Name and content of the receipt that the daemon wrote of the video, where it lies in ``folder``."""
     name = PurePosixPath(video.output)
     for beside in dict.fromkeys((f"{name.stem}.json", f"{name.name}.json")):  # a folder of pictures has no suffix
-        facts = _read(folder / beside)
+        facts = read_json(folder / beside)
         with suppress(KeyError, TypeError):
             if facts["job"] == video.job and facts["video"]["file"] == name.name:
                 return beside, facts
@@ -63,8 +63,9 @@ def _misfit(path: Path, said: str, published: dict[str, Any]) -> str | None:
     return None
 
 
-def _read(path: Path) -> Any:
-    with suppress(OSError, ValueError):
+def read_json(path: Path) -> Any:
+    """What a file holds that may have been put there by anybody; None where it is no receipt, or none of ours."""
+    with suppress(OSError, ValueError, RecursionError):
         status = path.lstat()
         if stat.S_ISREG(status.st_mode) and status.st_size <= _LONGEST_RECEIPT_BYTES:
             return json.loads(path.read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
-from framedaemon.approval import approve, origin_of, waiting_in
+from framedaemon.approval import approve, clear_away, origin_of, waiting_in
 from framedaemon.instance import Instance
 from framedaemon.ledger import Ledger
 from framedaemon.retrying import put_back
@@ -238,6 +239,38 @@ def test_a_link_in_the_place_of_approvals_is_not_followed(instance: Instance, tm
 
     assert "links to folders are not followed" in "".join(problems)
     assert (tmp_path / "elsewhere" / "cat.png").exists()
+
+
+@pytest.mark.parametrize(
+    "put_there",
+    [
+        "[" * 100_000,
+        '{"job": "%", "video": {"file": ""}}',
+        '{"job": "%", "video": {"file": "", "sha256": ""}, "sheet": 1}',
+    ],
+)
+def test_a_receipt_that_somebody_put_in_the_place_of_a_previews_is_left_alone(
+    instance: Instance, put_there: str
+) -> None:
+    job = next(job for job in jobs_of(instance) if job.name == "cat.png")
+    before = files_below(instance.output)
+    receipt = instance.output / "cat.preview.json"
+    receipt.write_text(put_there.replace("%", job.id))
+
+    clear_away(instance.output, job)
+
+    assert files_below(instance.output) == before
+
+
+def test_a_pipe_in_the_place_of_a_previews_receipt_is_not_waited_for(instance: Instance) -> None:
+    job = next(job for job in jobs_of(instance) if job.name == "cat.png")
+    receipt = instance.output / "cat.preview.json"
+    receipt.unlink()
+    os.mkfifo(receipt)
+
+    clear_away(instance.output, job)
+
+    assert (instance.output / "cat.preview.mp4").exists()
 
 
 def test_nothing_goes_on_from_what_was_never_previewed(instance: Instance) -> None:

@@ -106,6 +106,11 @@ def test_what_is_no_order_is_an_error(line: bytes) -> None:
         read_order(line)
 
 
+def test_what_is_nested_without_end_is_no_report() -> None:
+    with pytest.raises(ValueError, match="nested"):
+        read_report(b"[" * 100_000)
+
+
 def test_an_order_is_no_report() -> None:
     with pytest.raises(ValueError, match="go"):
         read_report(encode(Go(job="1-1")))
