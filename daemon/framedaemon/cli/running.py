@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -27,7 +28,6 @@ def init(
 
     Example: framedaemon init ~/videos
     """
-    from shlex import quote
 
     from framedaemon.instance import Instance, furnish
     from framedaemon.naming import show
@@ -83,10 +83,17 @@ def demo(json: JsonOption = False, instance: InstanceOption = None) -> None:
     from framedaemon.ledger import Ledger
     from framedaemon.loop import serve
     from framedaemon.naming import free_path, show
+    from framedaemon.requests import daemon_pid
     from framedaemon.workspace import write_atomically
 
     here, _ = open_instance(instance, anywhere=True)
     create(here)
+    if (pid := daemon_pid(here)) is not None:
+        watch = f"framedaemon watch --instance {quote(str(here.root))}"
+        raise FramedaemonError(
+            f"{here.root}: a daemon runs here already (process {pid}): drop a picture into input/, and `{watch}` shows "
+            "what becomes of it"
+        )
     photo = free_path(here.input, _DEMO_PHOTO)
     write_atomically(photo, (files("framedaemon") / "demo" / _DEMO_PHOTO).read_bytes())
     print(f"dropped {show(photo)}", file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 from pathlib import Path
 
@@ -146,6 +148,19 @@ def test_a_demo_that_fails_says_why(command: Commands, instance: Instance) -> No
 
     assert said.code == 2
     assert "width" in said.err
+
+
+def test_a_demo_beside_a_daemon_drops_nothing_and_says_what_to_do(command: Commands, instance: Instance) -> None:
+    with instance.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        said = command("demo")
+
+    assert said.code == 1
+    assert f"a daemon runs here already (process {os.getpid()})" in said.err
+    assert f"framedaemon watch --instance {instance.root}" in said.err
+    assert list(instance.input.glob("*.jpg")) == []
 
 
 def test_a_demo_whose_job_fails_ends_with_1(command: Commands, instance: Instance) -> None:
