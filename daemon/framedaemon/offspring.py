@@ -81,7 +81,7 @@ def kill_marked(mark: str) -> None:
         while found := marked(mark) - killed:  # until nobody is left who could have started another
             killed |= found
             for pid in found:
-                with suppress(ProcessLookupError):
+                with suppress(OSError):  # it has ended, or became another user's: not to spare the others
                     os.kill(pid, signal.SIGKILL)
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from framedaemon.offspring import MARK, kill_marked
+from handles import no_handle_left
 
 SLEEPS = (sys.executable, "-c", "import time; print(flush=True); time.sleep(600)")
 
@@ -59,3 +60,15 @@ def test_the_one_who_asks_is_spared(tmp_path: Path) -> None:
     )
 
     assert done.stdout == b"alive\n"
+
+
+def test_without_a_file_handle_nobody_is_found_and_nothing_is_raised(tmp_path: Path) -> None:
+    process = sleeping(str(tmp_path))
+
+    with no_handle_left():
+        kill_marked(str(tmp_path))
+
+    assert process.poll() is None
+    kill_marked(str(tmp_path))
+    assert process.wait(60) == -9
+    process.communicate()
