@@ -23,6 +23,9 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 _FAT = ("vfat", "msdos")
 _FEW_INODES = 10_000
 
+# The kernel does that to a disk that fails: to write to it again blindly may lose more.
+_READ_ONLY = "findmnt -T {}; sudo dmesg | tail -n 50  # says which disk, and why: one that failed wants fsck first"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -43,7 +46,10 @@ def examine_folders(patient: Patient) -> Iterator[Finding]:
     """The folders of the instance as they are now."""
     problems, theirs = folder_problems(patient.instance), _is_anothers(patient.instance)
     for said, mend in problems:
-        if not (theirs and said.endswith(UNWRITABLE)):
+        folder = Path(said.removesuffix(UNWRITABLE))
+        if said.endswith(UNWRITABLE) and os.statvfs(folder).f_flag & os.ST_RDONLY:
+            yield _finding("rights", "error", f"{folder}: is mounted read-only", _READ_ONLY.format(quote(str(folder))))
+        elif not (theirs and said.endswith(UNWRITABLE)):
             yield _finding("rights", "error", said, _mend(said, mend))
     places = look_at(patient.instance)
     yield from _left_behind(patient.instance, theirs)

@@ -73,6 +73,17 @@ def test_a_folder_that_may_not_be_written_to_is_an_error(instance: Instance) -> 
     assert mend == f"sudo chown -R $USER {instance.input}; chmod u+rwx {instance.input}"
 
 
+def test_a_disk_that_is_mounted_read_only_is_not_mended_by_rights(
+    instance: Instance, mount: Callable[..., None]
+) -> None:
+    mount(instance.output, "-t", "tmpfs", "-o", "ro", "framedaemon-test")
+
+    (one,) = (one for one in bad(instance) if one.name == "rights")
+
+    assert (one.state, one.said) == ("error", f"{instance.output}: is mounted read-only")
+    assert one.mend.startswith(f"findmnt -T {instance.output}; ")
+
+
 def test_a_folder_that_everybody_may_write_to_is_an_error(instance: Instance) -> None:
     instance.tmp.chmod(0o777)
 
