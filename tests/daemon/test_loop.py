@@ -125,7 +125,7 @@ def test_a_second_daemon_is_refused_and_told_who_runs(instance: Instance) -> Non
         command = [*PROGRAM, "run", "--instance", str(instance.root)]
         second = subprocess.run(command, capture_output=True, text=True, timeout=60)
 
-        assert second.returncode == 2
+        assert second.returncode == 1
         assert f"process {running.process.pid}" in second.stderr
         assert running.process.poll() is None
 
