@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from framedaemon.cli import app
+from framedaemon.instance import Instance
 from pages import PAGES, ROOT, examples, read
 
 QUOTED = [(example.page, line) for example in examples("text") for line in example.text.splitlines() if line.strip()]
@@ -33,6 +34,12 @@ def test_commands_in_the_pages_are_there_with_their_options(page: Path) -> None:
     wrong = [line for line in _typed(read(page)) if _misused(line)]
 
     assert wrong == []
+
+
+def test_logs_are_named_where_they_lie(tmp_path: Path) -> None:
+    folders = {folder for page in PAGES for folder in re.findall(r"\b[a-z]+/logs/", read(page))}
+
+    assert folders == {f"{Instance(tmp_path).logs.relative_to(tmp_path)}/"}
 
 
 @cache
