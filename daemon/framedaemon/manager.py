@@ -142,9 +142,9 @@ class Manager:
         return dict(line.split("=", 1) for line in lines if "=" in line)
 
     def journal(self, name: str, lines: int) -> str:
-        """The last lines that the unit wrote; empty where the journal cannot be read."""
+        """The last lines that the unit wrote, and when; empty where the journal cannot be read."""
         unit = ["--user-unit" if self.user else "--unit", name]
-        command = ["journalctl", *unit, "--lines", str(lines), "--no-pager", "--output", "cat"]
+        command = ["journalctl", *unit, "--lines", str(lines), "--no-pager", "--no-hostname"]
         with suppress(OSError):
             return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
         return ""

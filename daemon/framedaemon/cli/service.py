@@ -222,7 +222,9 @@ def _look(manager: Manager, unit: str, root: Path) -> dict[str, Any]:
         "result": said.get("Result"),
         "exit_code": int(said.get("ExecMainStatus", "0")),
         "enabled": said.get("UnitFileState") == "enabled",
-        "status": said.get("StatusText", ""),
+        "status": said.get("StatusText", "")
+        if said.get("ActiveState") != "inactive"
+        else "",  # what it was at long ago
         "since": said.get("ActiveEnterTimestamp", ""),
         "pid": pid or None,
         "memory_bytes": int(memory) if memory.isdecimal() else None,

@@ -198,6 +198,7 @@ def test_status_is_for_people_and_for_scripts(machine: Path, instance: Instance,
     )  # fmt: skip
     assert down.code == 1
     assert "it does not run" in down.out and "settings_refused" in down.out
+    assert "idle" in told.out and "idle" not in down.out
 
 
 def test_the_status_tells_of_ones_own_service_too_without_being_asked_for_it(
