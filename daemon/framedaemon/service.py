@@ -229,7 +229,7 @@ class Service:
 
     def _next_pass(self, now: float, wall: float) -> float:
         due = [now + self._settings.inbox.rescan_seconds]
-        if self.busy or self.upkeep.busy:
+        if self.busy or self.upkeep.busy or self._status_due < now + _STATUS_SECONDS:  # it was said before this pass
             due.append(self._status_due)
         check = self.executor.next_check()
         if check is not None:

@@ -53,6 +53,19 @@ def outcomes(instance: Instance, job: str) -> list[str | None]:
     return found
 
 
+def test_what_changes_right_after_the_status_was_said_is_said_before_long(instance: Instance) -> None:
+    with living(instance) as service:
+        service.tick(100.0)
+        pause(instance, now=False, wall=time.time())
+
+        due = service.tick(100.1)
+        rests = service.tick(due)
+        said = read_status(instance.status)
+
+    assert due <= 101.0 < rests
+    assert said is not None and said.paused == "paused by hand"
+
+
 def test_what_a_ledger_did_not_take_down_is_done_as_soon_as_it_does(tmp_path: Path) -> None:
     """A picture that was being taken, for which nothing would look before the next scan, and a request."""
     instance = make_instance(tmp_path, CONFIG.replace("rescan_seconds = 1.0", "rescan_seconds = 3600.0"))
