@@ -69,9 +69,8 @@ class Intake:
         self._previewed = None
         taken = []
         for start in range(0, len(arrivals), BATCH):
-            batch = [
-                (new_drop_id(now), self._completed(a)) for a in arrivals[start : start + BATCH] if self._takable(a)
-            ]
+            takable = filter(self._takable, arrivals[start : start + BATCH])
+            batch = [(new_drop_id(now), whole) for a in takable if (whole := self._completed(a)) is not None]
             if not batch:
                 continue
             self._ledger.claiming([(id, a.name, _name(a.sidecar), _name(a.last)) for id, a in batch], now)
@@ -163,17 +162,26 @@ class Intake:
             return "there is no room for it in tmp/"
         return None
 
-    def _completed(self, arrival: Arrival) -> Arrival:
-        """An approved picture whose sidecar was left in input/waiting/: that is put beside it, and taken along."""
+    def _completed(self, arrival: Arrival) -> Arrival | None:
+        """An approved picture whose sidecar was left in input/waiting/: that is put beside it, and taken along.
+
+        None where it came, and cannot be taken along just now: the next scan finds both.
+        """
         origin = origin_of(self._ledger, arrival.name) if is_approved(arrival.name) else None
         for left in resting_beside(origin) if origin is not None else ():
             there_already = arrival.last if is_last(left.name) else arrival.sidecar
             if there_already is None and left.parts[0] == WAITING:
-                arrival = self._fetch(arrival, left)
+                fetched = self._fetch(arrival, left)
+                if fetched is None:
+                    return None
+                arrival = fetched
         return arrival
 
-    def _fetch(self, arrival: Arrival, left: PurePosixPath) -> Arrival:
-        """Move what belongs to an approved picture from its place in input/waiting/ to the picture."""
+    def _fetch(self, arrival: Arrival, left: PurePosixPath) -> Arrival | None:
+        """Move what belongs to an approved picture from its place in input/waiting/ to the picture.
+
+        None where it was moved, and all the same something failed.
+        """
         below, name = mirrored(arrival.name).parent, str(PurePosixPath(arrival.name).with_name(left.name))
         with (
             suppress(OSError),
@@ -184,7 +192,8 @@ class Intake:
                 move(there / left.name, here / left.name)
                 fetched = Beside(name, identify((here / left.name).lstat()), shared=False)
                 return replace(arrival, beside=(*arrival.beside, fetched))
-        return arrival
+            return arrival
+        return None if os.path.lexists(arrival.root / name) else arrival
 
     def _move_in(self, id: str, arrival: Arrival) -> bool:
         """Move the arrival's files; False when its picture vanished meanwhile, or its folder does not let go of it."""

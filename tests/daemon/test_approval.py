@@ -11,9 +11,12 @@ from PIL import Image
 from structlog.testing import capture_logs
 
 from framedaemon.approval import approve, clear_away, origin_of, waiting_in
+from framedaemon.inbox import Inbox
 from framedaemon.instance import Instance
+from framedaemon.intake import Intake
 from framedaemon.ledger import Ledger
 from framedaemon.retrying import put_back
+from framedaemon.settings import read_settings
 from living import drop, files_below, jobs_of, living, make_instance, run_all
 from previews import PREVIEW, by_hand, frames_in, preview_two, receipt_of, videos
 
@@ -260,6 +263,30 @@ def test_a_receipt_that_somebody_put_in_the_place_of_a_previews_is_left_alone(
     clear_away(instance.output, job)
 
     assert files_below(instance.output) == before
+
+
+def test_a_sidecar_that_was_fetched_is_taken_along_even_if_that_was_cut_short(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_hand(instance, "cat.png")
+    settings, ledger = read_settings(instance.config), Ledger(instance.ledger)
+    inbox, intake = Inbox(instance.input, settings.inbox), Intake(instance, settings, ledger)
+    inbox.scan(0.0)
+    with monkeypatch.context() as failing:
+        failing.setattr("framedaemon.workspace.flush_folder", _failing)
+        cut_short = intake.claim(inbox.scan(1.0).arrivals, 1.0)
+
+    inbox.scan(2.0)
+    ((drop, _),) = intake.claim(inbox.scan(3.0).arrivals, 3.0)
+    ledger.close()
+
+    assert cut_short == []
+    assert (drop.name, drop.sidecar) == ("approved/cat.png", "cat.toml")
+    assert not files_below(instance.approved)
+
+
+def _failing(folder: Path) -> None:
+    raise OSError(5, "Input/output error")
 
 
 def test_a_pipe_in_the_place_of_a_previews_receipt_is_not_waited_for(instance: Instance) -> None:
