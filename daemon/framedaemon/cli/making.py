@@ -204,11 +204,14 @@ def _render(prepared: Prepared, output: Path, overwrite: bool) -> Made:
 
 
 def _sentence(prepared: Prepared, made: Made, output: Path) -> str:
+    from dataclasses import replace
+
     from framedaemon.naming import show
     from framedaemon.settings import show_bytes
 
-    took = show_seconds(sum(made.seconds.values()))
-    return f"{show(output.absolute())}: {prepared.plan.shown.describe()}, {show_bytes(made.bytes)}, {took} of work"
+    video, took = prepared.plan.video, show_seconds(sum(made.seconds.values()))
+    clip = replace(prepared.plan.shown, width=video.width, height=video.height)  # an odd size was cropped by a pixel
+    return f"{show(output.absolute())}: {clip.describe()}, {show_bytes(made.bytes)}, {took} of work"
 
 
 def _facts(prepared: Prepared, made: Made, output: Path) -> dict[str, Any]:
@@ -219,8 +222,8 @@ def _facts(prepared: Prepared, made: Made, output: Path) -> dict[str, Any]:
         "video": show(output.absolute()),
         "frames": plan.frames,
         "fps": plan.fps,
-        "width": plan.width,
-        "height": plan.height,
+        "width": prepared.plan.video.width,
+        "height": prepared.plan.video.height,
         "bytes": made.bytes,
         "seconds": made.seconds,
         "notes": [show(note) for note in plan.notes],

@@ -66,6 +66,16 @@ def test_the_result_goes_to_stdout_and_the_way_there_to_stderr(command: Commands
     assert len(said.err.splitlines()) < 30
 
 
+def test_the_size_that_is_said_is_the_videos_where_an_odd_one_was_cropped(
+    command: Commands, instance: Instance
+) -> None:
+    odd = ["--generate", "camera", "--set", "generate.width=33", "--set", "generate.height=33"]
+
+    said = command("render", drop(instance, "test.png"), *odd, "--frames", "2", "-o", "out.mp4")
+
+    assert "out.mp4: 32x32, 3 frames" in said.out
+
+
 def test_on_a_terminal_there_is_a_bar(instance: Instance) -> None:
     ours, theirs = pty.openpty()
     words = ["render", str(drop(instance, "test.png")), "-o", "out.mp4"]
