@@ -6,8 +6,10 @@ events do not come (network mounts, used up inotify limits) `Watch.note` says so
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -42,6 +44,8 @@ _REMOTE = {
     *("fuse.juicefs", "fuse.curlftpfs", "fuse.vmhgfs-fuse", "fuse.grpcfuse", "fuse.osxfs", "fuse.gvfsd-fuse"),
 }
 _JOIN_SECONDS = 5.0
+# What could not be watched for want of handles or threads may be later; rescans find all that comes meanwhile.
+_AGAIN_SECONDS = 600.0
 # What pairs the halves of a move, in watchdog 7 and 6.
 _MOVE_PAIRERS = (("inotify_move_event_grouper", "InotifyMoveEventGrouper"), ("inotify_buffer", "InotifyBuffer"))
 
@@ -58,22 +62,28 @@ class Watch:
         self._observer: BaseObserver | None = None
         self._handler: _Handler | None = None
         self._watched: tuple[int, int] | None = None
+        self._again = math.inf
 
     def start(self) -> None:
         """Begin to watch, or note why not."""
-        self._watched = _identify(self._root)
+        self._watched, self._again = _identify(self._root), math.inf
         self.note = self._why_not()
         if self.note:
             return
         real = os.path.realpath(self._root)  # links are not followed by watchdog, not even the root's own
         handler = _Handler(real, self._wake)
         _hear_at_once()
+        observer = None
         try:
             observer = Observer()
             observer.schedule(handler, real, recursive=True, event_filter=_EVENTS)
             observer.start()
-        except OSError as error:  # inotify's limits: fs.inotify.max_user_watches, max_user_instances
-            self.note = f"{show(self._root)}: cannot be watched ({error.strerror}); rescans alone find what comes"
+        except (OSError, RuntimeError) as error:  # inotify's limits, fs.inotify.max_user_*; no file handle, no thread
+            why = error.strerror if isinstance(error, OSError) else error
+            self.note = f"{show(self._root)}: cannot be watched ({why}); rescans alone find what comes"
+            self._again = time.monotonic() + _AGAIN_SECONDS
+            if observer is not None:
+                _end(observer)
             return
         self._observer, self._handler = observer, handler
 
@@ -81,8 +91,7 @@ class Watch:
         """Stop watching; safe to call at any time."""
         observer, self._observer, self._handler, self.note = self._observer, None, None, "not started"
         if observer is not None:
-            observer.stop()
-            observer.join(_JOIN_SECONDS)
+            _end(observer)
 
     def check(self) -> bool:
         """Mend a watch that went deaf; call it at each tick. True when it was mended: something may have come.
@@ -91,7 +100,8 @@ class Watch:
         """
         died = self._observer is not None and not self._observer.is_alive()
         deaf = self._handler is not None and self._handler.deaf
-        if self._mode == "poll" or (_identify(self._root) == self._watched and not died and not deaf):
+        same = _identify(self._root) == self._watched and time.monotonic() < self._again
+        if self._mode == "poll" or (same and not died and not deaf):
             return False
         self.stop()
         self.start()
@@ -106,6 +116,12 @@ class Watch:
         if self._mode == "auto" and not sends_events(kind):
             return f"{show(self._root)}: is on {kind}, which sends no events; rescans alone find what comes"
         return ""
+
+
+def _end(observer: BaseObserver) -> None:
+    with suppress(OSError, RuntimeError):  # half of it was never started, or another has ended it
+        observer.stop()
+        observer.join(_JOIN_SECONDS)
 
 
 def _hear_at_once() -> None:

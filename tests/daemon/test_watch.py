@@ -195,6 +195,27 @@ def test_used_up_limits_are_said_and_nothing_fails(root: Path, bell: Bell) -> No
     assert note == f"{root}: cannot be watched (inotify instance limit reached); rescans alone find what comes"
 
 
+def test_what_could_not_be_watched_for_want_of_a_thread_is_watched_later(
+    root: Path, bell: Bell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("framedaemon.watch._AGAIN_SECONDS", 0.0)
+    watch = Watch(root, bell.ring, "events")
+
+    with monkeypatch.context() as short:
+        short.setattr("threading.Thread.start", no_thread)
+        watch.start()
+    note, mended = watch.note, watch.check()
+    (root / "cat.png").touch()
+
+    assert bell.rang()
+    watch.stop()
+    assert note == f"{root}: cannot be watched (can't start new thread); rescans alone find what comes"
+    assert mended
+
+
 def test_polling_watches_nothing(root: Path, bell: Bell) -> None:
     watch = Watch(root, bell.ring, "poll")
     before = threading.active_count()
