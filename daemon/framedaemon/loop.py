@@ -102,6 +102,7 @@ def _serve(
             _Loop(instance, settings, service, signals, notifier, Observers(instance, registry)).run(until_empty)
         after = ledger.count()
         get_log().info("daemon_stopped")
+        notifier.status("")  # `systemctl status` would go on telling of its last job
         held_back = (service.paused,) if service.paused else ()
         problems = (*service.problems, *held_back, *(breaker.reason for breaker in ledger.breaker.standing()))
         return Served({state: count - before.get(state, 0) for state, count in after.items()}, problems)

@@ -81,9 +81,7 @@ def read_picture(file: BinaryIO, found: Format, name: str, limits: Limits) -> Pi
         except UnidentifiedImageError as error:
             raise JobRejected(f"{name} begins like {found.label} but is not a sound one. {_AGAIN}") from error
         except _BROKEN as error:
-            raise JobRejected(
-                f"{name} is {found.label} that is broken or cut short ({_said(error)}). {_AGAIN}"
-            ) from error
+            raise JobRejected(f"{name} is {found.label} that is broken or cut short{_said(error)}. {_AGAIN}") from error
     pixels = _turn(pixels, orientation)
     if orientation != 1:
         notes.append("turned upright as its EXIF orientation says")
@@ -104,8 +102,9 @@ def _decode(
 
 
 def _said(error: Exception) -> str:
-    """A decoder's words on one line: some hold parts of the file."""
-    return show(" ".join(str(error).split()))[:200] or type(error).__name__
+    """A decoder's words on one line, to be put behind ours: some hold parts of the file, and some are keys only."""
+    words = "" if isinstance(error, KeyError) else show(" ".join(str(error).split()))[:200]
+    return f" ({words})" if words else ""
 
 
 _AGAIN = "Copy it again from where it came, or open it in a picture viewer and save it anew."

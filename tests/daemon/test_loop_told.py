@@ -66,6 +66,7 @@ def test_a_daemon_is_ready_when_a_worker_has_answered_and_tells_how_far_its_job_
     starting = told.lines.index("STATUS=starting a worker")
     assert told.lines.index("STATUS=putting right what was left half done") < starting < told.lines.index("READY=1")
     assert "STOPPING=1" in told and "WATCHDOG=1" in told
+    assert [line for line in told.lines if line.startswith("STATUS=")][-1] == "STATUS=", "it tells of a job for ever"
     assert b"NOTIFY_SOCKET" not in environ and b"WATCHDOG_USEC" not in environ
     assert int(oom_score) >= 500  # the kernel ends it before the service
     assert code == 0

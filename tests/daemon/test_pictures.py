@@ -108,6 +108,15 @@ def test_a_file_cut_in_half_is_refused(tmp_path: Path, form: str) -> None:
         read(path)
 
 
+def test_where_the_decoder_has_no_words_none_are_told(tmp_path: Path) -> None:
+    """Pillow fails by a KeyError('MPO') on a JPEG of three bytes."""
+    path = tmp_path / "x.jpg"
+    path.write_bytes(b"\xff\xd8\xff")
+
+    with pytest.raises(JobRejected, match=r"x\.jpg is a JPEG picture that is broken or cut short\. Copy it again"):
+        read(path)
+
+
 def test_a_callers_pillow_settings_are_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)

@@ -58,6 +58,8 @@ def jobs(
     for row in rows:
         preferred = f"priority {row.priority:+d}" if row.priority and row.ended is None else ""
         print("  ".join(filter(None, (row.id, f"{row.state:<10}", row.name, preferred, row.output or row.reason))))
+    if not rows:
+        print("no job is like that" if wanted or name is not None else "there is no job yet", file=sys.stderr)
 
 
 def show(
@@ -138,6 +140,8 @@ def retry(
             print(f"{show(drop.name)}: is not in {show(here.failed)} any more", file=sys.stderr)
     if json:
         print_json(moved)
+    elif not (moved or missing or gone):
+        print("there is nothing to put back", file=sys.stderr)
     raise typer.Exit(1 if missing or gone else 0)
 
 

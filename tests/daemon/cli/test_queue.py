@@ -144,6 +144,12 @@ def test_jobs_can_be_chosen_by_state_name_and_number(command: Commands, instance
     assert command("jobs", "--state", "lost").code == 2
 
 
+def test_where_no_job_is_listed_that_is_said_and_stdout_stays_empty(command: Commands, instance: Instance) -> None:
+    said = command("jobs", "--state", "running")
+
+    assert (said.code, said.out, said.err) == (0, "", "no job is like that\n")
+
+
 def test_a_retry_puts_picture_and_sidecar_back_and_removes_the_reason(command: Commands, instance: Instance) -> None:
     said = command("retry", job_of(instance, "pets/bad.png"))
 
@@ -167,7 +173,7 @@ def test_retrying_all_with_nothing_there_is_no_failure(command: Commands, instan
 
     said = command("retry", "--all")
 
-    assert (said.code, said.out, said.err) == (0, "", "")
+    assert (said.code, said.out, said.err) == (0, "", "there is nothing to put back\n")
 
 
 def test_what_cannot_be_retried_is_said(command: Commands, instance: Instance) -> None:
@@ -184,7 +190,7 @@ def test_what_cannot_be_retried_is_said(command: Commands, instance: Instance) -
 def test_pictures_are_retried_by_how_their_jobs_ended(command: Commands, instance: Instance) -> None:
     none, said = command("retry", "--kind", "crashed"), command("retry", "--kind", "rejected", "--json")
 
-    assert (none.code, none.out, none.err) == (0, "", "")
+    assert (none.code, none.out, none.err) == (0, "", "there is nothing to put back\n")
     assert sorted(said.json, key=str) == [
         {"name": r"caf\xe9\n.png", "path": rf"{instance.input}/caf\xe9\n.png"},
         {"name": "pets/bad.png", "path": str(instance.input / "pets" / "bad.png")},
