@@ -20,6 +20,8 @@ MARK = "FRAMEDAEMON_WORKER_OF"
 """The variable; its value is the instance's folder."""
 
 
+_END_SECONDS = 30.0
+
 # Like -m, but nothing is imported from the folder it runs in; -P does that from Python 3.11 on only.
 _RUN = "import sys; sys.path[:] = filter(None, sys.path); from framedaemon.{} import main; main(int(sys.argv[1]))"
 
@@ -59,10 +61,14 @@ def environment_less(secret: Container[str]) -> dict[str, str]:
 
 
 def end_marked(process: subprocess.Popen[bytes], mark: str) -> None:
-    """End a process that `start_marked` started, at once, and all that came of it."""
+    """End a process that `start_marked` started, at once, and all that came of it.
+
+    One that a driver or a share holds fast in the kernel is not waited for: it runs no more code, and ends once let go.
+    """
     kill_group(process)
     kill_marked(mark)
-    process.wait()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_END_SECONDS)
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

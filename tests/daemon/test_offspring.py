@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from framedaemon.offspring import MARK, kill_marked
+import pytest
+
+from framedaemon.offspring import MARK, end_marked, kill_marked
 from handles import no_handle_left
 
 SLEEPS = (sys.executable, "-c", "import time; print(flush=True); time.sleep(600)")
@@ -50,6 +52,21 @@ def test_a_process_of_another_instance_lives_on(tmp_path: Path) -> None:
     assert other.poll() is None
     other.kill()
     other.communicate()
+
+
+def test_who_is_held_fast_in_the_kernel_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = sleeping(str(tmp_path))
+    monkeypatch.setattr("framedaemon.offspring._END_SECONDS", 0.1)
+
+    with monkeypatch.context() as held:
+        held.setattr("os.kill", lambda pid, number: None)
+        held.setattr("os.killpg", lambda pid, number: None)
+        end_marked(process, str(tmp_path))
+
+    assert process.poll() is None
+    end_marked(process, str(tmp_path))
+    assert process.communicate()[0] == b""
+    assert process.returncode == -9
 
 
 def test_the_one_who_asks_is_spared(tmp_path: Path) -> None:
