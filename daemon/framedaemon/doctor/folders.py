@@ -14,9 +14,9 @@ from framedaemon.disk import free_bytes
 from framedaemon.doctor.finding import Finding, State
 from framedaemon.doctor.patient import Patient
 from framedaemon.instance import Instance, another_users
-from framedaemon.naming import show
 from framedaemon.requests import daemon_pid
 from framedaemon.settings import Settings, show_bytes
+from framedaemon.users import command_as, user_name
 from framedaemon.watch import filesystem_of, sends_events
 
 _IN_MEMORY = ("tmpfs", "ramfs")
@@ -84,7 +84,8 @@ def _room(places: list[Place], keep: int) -> Iterator[Finding]:
         root = quote(str(place.path.parent))
         prune = f"framedaemon prune --dry-run --instance {root}  # says what could go; du -sh {root}/* what is there"
         if place.free < keep:
-            said += f", less than [disk] keep_free_bytes ({show_bytes(keep)}): jobs wait"
+            lacking = show_bytes(keep - place.free)
+            said += f", {lacking} less than [disk] keep_free_bytes ({show_bytes(keep)}): jobs wait"
             yield _finding("room", "error", said, prune)
         elif place.free < 2 * keep:
             said += f", and jobs wait below {show_bytes(keep)} ([disk] keep_free_bytes)"
@@ -142,8 +143,8 @@ def _left_behind(instance: Instance, theirs: bool) -> Iterator[Finding]:
     owner = instance.root.stat().st_uid
     daemon = owner if theirs else owner or os.geteuid()
     for path in another_users(instance, daemon):
-        said = f"{path}: belongs to {_user(path.stat().st_uid)}; a daemon of {_user(daemon)} cannot use it"
-        mend = f"sudo chown -R {_user(daemon)} {quote(str(instance.root))}"
+        said = f"{path}: belongs to {user_name(path.stat().st_uid)}; a daemon of {user_name(daemon)} cannot use it"
+        mend = f"sudo chown -R {user_name(daemon)} {quote(str(instance.root))}"
         yield _finding("rights", "error" if daemon == os.geteuid() else "warning", said, mend)
 
 
@@ -151,12 +152,12 @@ def _owners(instance: Instance, places: list[Place]) -> Iterator[Finding]:
     """Whose they are, where that is not who asks: rights may look well to root that the daemon's user lacks."""
     owners = {place.path.stat().st_uid for place in places} | {instance.root.stat().st_uid}
     if len(owners) > 1:
-        said = f"they belong to several users: {', '.join(map(_user, sorted(owners)))}"
+        said = f"they belong to several users: {', '.join(map(user_name, sorted(owners)))}"
         yield _finding("owner", "ok", f"{said}; the daemon must be able to write to all of them")
     elif owners and os.geteuid() not in owners:
-        said = f"they belong to {_user(min(owners))}, and you are {_user(os.geteuid())}"
-        ask = f"sudo -u {_user(min(owners))} {quote(sys.executable)} -m framedaemon doctor"
-        mend = f"{ask} --instance {quote(str(instance.root))}"
+        said = f"they belong to {user_name(min(owners))}, and you are {user_name(os.geteuid())}"
+        words = [sys.executable, "-m", "framedaemon", "doctor", "--instance", str(instance.root)]
+        mend = command_as(min(owners), words)
         yield _finding("owner", "ok", f"{said}: ask as that user to hear what the daemon may do", mend)
 
 
@@ -174,15 +175,6 @@ def _mend(said: str, mend: str) -> str:
         return mend.split("`")[1]
     folder = quote(said.rpartition(": ")[0])
     return mend.removeprefix(": ") or f"sudo chown -R $USER {folder}; chmod u+rwx {folder}"
-
-
-def _user(uid: int) -> str:
-    import pwd
-
-    try:
-        return show(pwd.getpwuid(uid).pw_name)
-    except KeyError:
-        return f"user {uid}"
 
 
 def _finding(name: str, state: State, said: str, mend: str = "") -> Finding:

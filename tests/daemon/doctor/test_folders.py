@@ -110,7 +110,7 @@ def test_a_disk_that_is_nearly_full_is_an_error(instance: Instance, mount: Calla
     rooms = [one for one in bad(instance) if one.name == "room"]
 
     assert [one.state for one in rooms] == ["error"]
-    assert rooms[0].said == "8 MiB are free in tmp/, less than [disk] keep_free_bytes (2 GiB): jobs wait"
+    assert rooms[0].said == "8 MiB are free in tmp/, 2 GiB less than [disk] keep_free_bytes (2 GiB): jobs wait"
     assert "framedaemon prune --dry-run" in rooms[0].mend
 
 
@@ -190,5 +190,5 @@ def test_nobody_is_told_to_take_the_folders_from_the_daemon_of_another(owner: st
     found = json.loads(said.stdout)
     assert [one for one in found if "chown" in one[2] or one[0] == "error"] == []
     ((what, mend),) = [(one[1], one[2]) for one in found if one[1].startswith("they belong to")]
-    assert what.startswith(f"they belong to {owner}, and you are user 12345")
+    assert what.startswith(f"they belong to {owner}, and you are 12345")
     assert mend == f"sudo -u {owner} {sys.executable} -m framedaemon doctor --instance {root}"
