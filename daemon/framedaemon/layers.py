@@ -36,8 +36,13 @@ _MAX_TEXT = 10_000
 _MAX_ENTRIES = 1_000
 _MAX_NESTING = 3
 
-# No fault of the file that cannot be read: no file handle is left, or no memory.
-_OURS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+# No fault of the file that cannot be read: no file handle is left, no memory, or a share is out of reach for a while.
+_PASSING = frozenset(
+    {
+        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR),
+        *(errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOTCONN, errno.ECONNRESET),
+    }
+)
 
 
 class _Generate(GeneratorOptions):
@@ -101,8 +106,8 @@ def load_layers(input_folder: Path, name: str, sidecar: Path | None) -> tuple[La
     """The layers that files hold for the picture ``name`` (relative to input/), lowest first.
 
     Those are the ``defaults.toml`` of input/ and of each folder down to the picture's, and the sidecar, wherever it
-    stands now. Raises JobRejected with the problems of all of them, OSError where it is this process that lacks
-    something to read them with.
+    stands now. Raises JobRejected with the problems of all of them, OSError where that is no fault of theirs, and
+    another try may succeed.
     """
     below = mirrored(name).parent
     folders = [PurePosixPath(), *reversed(below.parents[:-1]), below]
@@ -118,7 +123,7 @@ def load_layers(input_folder: Path, name: str, sidecar: Path | None) -> tuple[La
             if is_sidecar:
                 problems.append(f"{where}: vanished")
         except TomlError as error:
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _OURS:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _PASSING:
                 raise error.__cause__ from None
             problems += error.problems
     if problems:

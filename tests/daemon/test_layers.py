@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -38,6 +39,20 @@ def _problems(*texts: str) -> list[str]:
 
 def test_nothing_said_is_the_default_recipe() -> None:
     assert read_request([]) == Request((Recipe(),), 0)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ESTALE, errno.EHOSTDOWN])
+def test_a_picture_is_not_refused_for_what_is_no_fault_of_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    (tmp_path / "defaults.toml").touch()
+    monkeypatch.setattr("os.open", fail)
+
+    with pytest.raises(OSError, match=os.strerror(number)):
+        load_layers(tmp_path, "cat.png", None)
 
 
 def test_keys_of_all_layers_come_together_and_the_highest_counts() -> None:
