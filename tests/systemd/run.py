@@ -245,7 +245,8 @@ class Play:
         """In a person's own systemd, without root."""
         (uid,) = self._run("id", "--user", "ada").splitlines()
         environ = [f"XDG_RUNTIME_DIR=/run/user/{uid}", "HOME=/home/ada"]
-        self._run("chmod", "711", "/root", "/root/.pyenv", check=False)  # where the tests' Python may lie
+        places = (Path(sys.prefix), Path(sys.base_prefix), ROOT)  # where the tests' Python lies, others may not enter
+        self._run("chmod", "o+x", *{folder for place in places for folder in place.parents})
         self._run("install", "--directory", "--owner=ada", "--mode=700", f"/run/user/{uid}")
         manager = ["--quiet", "--uid=ada", "--property=Delegate=yes", *(f"--setenv={word}" for word in environ)]
         self._run("systemd-run", *manager, "/lib/systemd/systemd", "--user")
