@@ -17,7 +17,6 @@ _GRAVE = frozenset({"warning", "error", "critical"})
 # What a line says first for a person; the other facts follow it in the log.
 _TELLING = ("reason", "problem", "problems", "folder")
 
-
 # What a line is about.
 _ABOUT = ("name", "plugin", "target")
 

@@ -61,7 +61,7 @@ def environment_less(secret: Container[str]) -> dict[str, str]:
 
 
 def end_marked(process: subprocess.Popen[bytes], mark: str) -> None:
-    """End a process that `start_marked` started, at once, and all that came of it.
+    """End a process that was started with the mark, and leads a session, at once; and all that came of it.
 
     One that a driver or a share holds fast in the kernel is not waited for: it runs no more code, and ends once let go.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import selectors
-import signal
 import stat
 import subprocess
 import threading
@@ -20,7 +19,7 @@ from typing import Protocol
 from framedaemon.audience import AppriseTarget, CommandTarget
 from framedaemon.naming import show
 from framedaemon.notice import Notice
-from framedaemon.offspring import MARK, kill_marked
+from framedaemon.offspring import MARK, end_marked, how_it_ended, kill_group, kill_marked
 
 # sysexits.h: what a program ends with that wants to be asked again later.
 _TRY_AGAIN = os.EX_TEMPFAIL
@@ -105,21 +104,19 @@ class CommandSender:
             last = _listen(process, time.monotonic() + self._target.timeout_seconds)
             in_time = _over(process)
         finally:
-            _kill(process)  # what it left running goes too
-            process.wait()
-            kill_marked(self._mark)  # in a session of its own as well
+            end_marked(process, self._mark)  # what it left running goes too
         said = f"; it said: {show(last)}" if last else ""
         if not in_time:
             return Sent(False, f"ran longer than {self._target.timeout_seconds:g} s and was killed{said}")
         if process.returncode != 0:
-            return Sent(False, f"{_ending(process.returncode)}{said}", again=process.returncode == _TRY_AGAIN)
+            return Sent(False, f"{how_it_ended(process.returncode)[0]}{said}", again=process.returncode == _TRY_AGAIN)
         return Sent(True, "exit code 0")
 
     def end(self) -> None:
         with self._lock:
             self._ended = True
             if self._process is not None and self._process.returncode is None:
-                _kill(self._process)
+                kill_group(self._process)
                 kill_marked(self._mark)
 
 
@@ -195,12 +192,3 @@ def _listen(process: subprocess.Popen[bytes], deadline: float) -> str:
 def _over(process: subprocess.Popen[bytes]) -> bool:
     """Whether it has ended. It is not waited for yet: until then nobody else can get its number, nor its group's."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _ending(code: int) -> str:
-    return f"ended with exit code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"

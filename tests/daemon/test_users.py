@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,12 +26,12 @@ def test_a_command_can_be_typed_as_it_is_shown() -> None:
     assert command_as(4_000_000, ["true"]) == "sudo -u '#4000000' true"
 
 
-def test_what_another_user_owns_is_said_with_the_command_that_user_would_type(tmp_path: Path) -> None:
+def test_what_another_user_owns_is_said_with_the_command_that_user_would_type(
+    tmp_path: Path, give_away: Callable[[Path], None]
+) -> None:
     folder = tmp_path / "tmp"
     folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("giving a folder away needs root")
-    os.chown(folder, 12345, 12345)
+    give_away(folder)
 
     said = explain(denied(folder / "not" / "there"), ["framedaemon", "pause"])
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,13 +74,11 @@ def test_a_user_without_a_home_has_them_in_the_instance(home: str, tmp_path: Pat
     assert models_folder("", tmp_path, {"HOME": home}) == tmp_path / "tmp" / "models"
 
 
-def test_a_home_of_somebody_else_is_none(tmp_path: Path) -> None:
+def test_a_home_of_somebody_else_is_none(tmp_path: Path, give_away: Callable[[Path], None]) -> None:
     """systemd gives a service of no fixed user the home ``/``."""
     other = tmp_path / "home"
     other.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("giving a folder away needs root")
-    os.chown(other, 12345, 12345)
+    give_away(other)
 
     assert models_folder("", tmp_path, {"HOME": str(other)}) == tmp_path / "tmp" / "models"
     models = other / ".cache" / "framedaemon" / "models"

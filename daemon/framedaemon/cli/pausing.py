@@ -85,7 +85,6 @@ def prefer(
 
     Example: framedaemon prefer 20261122T124530-9f3a1c77-1
     """
-
     from framedaemon.requests import ask_to_prefer
     from framedaemon.trouble import read_ledger
 

@@ -28,7 +28,6 @@ def init(
 
     Example: framedaemon init ~/videos
     """
-
     from framedaemon.instance import Instance, furnish
     from framedaemon.naming import show
 

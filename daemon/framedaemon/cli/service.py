@@ -213,6 +213,7 @@ def _look(manager: Manager, unit: str, root: Path) -> dict[str, Any]:
     """What is to be known of a service."""
     said = manager.ask(unit)
     memory, pid = said.get("MemoryCurrent", ""), int(said.get("MainPID", "0"))
+    stopped = said.get("ActiveState") == "inactive"
     return {
         "unit": unit,
         "user": manager.user,
@@ -222,9 +223,7 @@ def _look(manager: Manager, unit: str, root: Path) -> dict[str, Any]:
         "result": said.get("Result"),
         "exit_code": int(said.get("ExecMainStatus", "0")),
         "enabled": said.get("UnitFileState") == "enabled",
-        "status": said.get("StatusText", "")
-        if said.get("ActiveState") != "inactive"
-        else "",  # what it was at long ago
+        "status": "" if stopped else said.get("StatusText", ""),  # what it was at long ago
         "since": said.get("ActiveEnterTimestamp", ""),
         "pid": pid or None,
         "memory_bytes": int(memory) if memory.isdecimal() else None,

@@ -6,7 +6,7 @@ import json
 import os
 import pty
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,11 +58,9 @@ def instance(tmp_path: Path, served: Web, monkeypatch: pytest.MonkeyPatch) -> In
 
 
 def test_who_pulls_for_another_user_s_instance_is_told_that_it_looks_elsewhere(
-    command: Commands, instance: Instance
+    command: Commands, instance: Instance, give_away: Callable[[Path], None]
 ) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("giving a folder away needs root")
-    os.chown(instance.root, 12345, 12345)
+    give_away(instance.root)
 
     one_folder = command("models", "pull", "toy-1", "--yes")
     instance.config.write_text(CONFIG)
